@@ -1,0 +1,1 @@
+"""Sweeps: sinter tasks in, sinter statistics out."""

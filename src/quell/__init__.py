@@ -1,0 +1,10 @@
+"""quell: from a quantum code to a number one can trust.
+
+`quell.circuits` builds Stim circuits and puts noise on them, `quell.decoders` turns detection events into
+corrections, `quell.qec` sweeps, fits and plots, `quell.mitigation` cleans measured counts.
+"""
+
+from quell import errors
+
+__all__ = ["__version__", "errors"]
+__version__ = "0.1.0"
