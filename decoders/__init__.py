@@ -1,3 +1,5 @@
 """What turns detection events into corrections. Everything here is, or takes, a `sinter.Decoder`."""
 
-__all__: list[str] = []
+from quell.decoders.registry import sinter_decoders
+
+__all__ = ["sinter_decoders"]

@@ -1,3 +1,5 @@
 """Sweeps that sinter drives, and the numbers, intervals and pictures that come out of them."""
 
-__all__: list[str] = []
+from quell.qec.sweeps import iter_sweep, read_stats, settings_digest, sweep
+
+__all__ = ["iter_sweep", "read_stats", "settings_digest", "sweep"]

@@ -34,9 +34,7 @@ def imports_of(path: Path) -> Iterator[tuple[int, str]]:
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
             module = node.module or ""
             # `from quell import errors` imports quell.errors
-            yield from (
-                (node.lineno, f"{module}.{a.name}" if module == "quell" else module) for a in node.names
-            )
+            yield from ((node.lineno, f"{module}.{a.name}" if module == "quell" else module) for a in node.names)
 
 
 def within(name: str, roots: set[str]) -> bool:

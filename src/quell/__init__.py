@@ -4,7 +4,8 @@
 corrections, `quell.qec` sweeps, fits and plots, `quell.mitigation` cleans measured counts.
 """
 
-from quell import errors
+from quell import circuits, decoders, errors, mitigation, qec
+from quell._front_door import iter_sweep, sweep
 
-__all__ = ["__version__", "errors"]
+__all__ = ["__version__", "circuits", "decoders", "errors", "iter_sweep", "mitigation", "qec", "sweep"]
 __version__ = "0.1.0"

@@ -1,0 +1,163 @@
+"""The unit of work: a sinter sampler, compiled once for a task, that is run for a bounded time.
+
+`run_chunk` knows nothing of processes or files. Whatever can call a function somewhere can be an engine for sweeps.
+"""
+
+import collections
+import dataclasses
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cloudpickle
+import sinter
+from sinter._decoding._stim_then_decode_sampler import StimThenDecodeSampler
+
+from quell.errors import SweepError
+
+__all__ = ["ChunkLimits", "Work", "run_chunk"]
+
+_BATCH_SHOTS = 1024  # sinter's own bound: larger batches fall out of the cache
+_BATCH_SECONDS = 0.5
+_CACHED_SAMPLERS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ChunkLimits:
+    """When a chunk ends: at the first of these.
+
+    Attributes:
+        max_shots: Shots to take at most.
+        max_errors: Errors after which no further batch is begun.
+        max_seconds: Seconds after which no further batch is begun.
+        max_batch: Shots in a batch at most, for samplers that let others choose.
+    """
+
+    max_shots: int
+    max_errors: int | None = None
+    max_seconds: float | None = None
+    max_batch: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a worker needs to compile a sampler: a complete task, and what decodes it.
+
+    Attributes:
+        task: A `sinter.Task` with circuit, detector error model and decoder name.
+        decoder: The decoder, or a sampler that takes its place.
+        count_observable_error_combos: As in `sinter.collect`.
+        count_detection_events: As in `sinter.collect`.
+    """
+
+    task: sinter.Task
+    decoder: sinter.Decoder | sinter.Sampler
+    count_observable_error_combos: bool = False
+    count_detection_events: bool = False
+
+    def to_bytes(self) -> bytes:
+        """Pickles the work so that classes from `__main__` and notebooks come along by value."""
+        return bytes(cloudpickle.dumps(self))
+
+    def compile(self, folder: Path) -> sinter.CompiledSampler:
+        """Compiles the sampler; decoders that work through files use `folder`."""
+        sampler = self.decoder
+        if not isinstance(sampler, sinter.Sampler):
+            sampler = StimThenDecodeSampler(
+                decoder=sampler,
+                count_observable_error_combos=self.count_observable_error_combos,
+                count_detection_events=self.count_detection_events,
+                tmp_dir=folder,
+            )
+        return sampler.compiled_sampler_for_task(self.task)
+
+
+class _BatchedSampler:
+    """Runs a compiled sampler in batches that grow until they take long enough, or fill the cache."""
+
+    def __init__(self, sampler: sinter.CompiledSampler) -> None:
+        self.sampler = sampler
+        self.throttles_itself = sampler.handles_throttling()
+        self.batch = 1
+
+    def run(self, limits: ChunkLimits, stop: threading.Event | None) -> sinter.AnonTaskStats:
+        start = time.monotonic()
+        total = sinter.AnonTaskStats()
+        while total.shots < limits.max_shots:
+            total += self._one_batch(limits.max_shots - total.shots, limits.max_batch or _BATCH_SHOTS)
+            if limits.max_errors is not None and total.errors >= limits.max_errors:
+                break
+            if limits.max_seconds is not None and time.monotonic() - start >= limits.max_seconds:
+                break
+            if stop is not None and stop.is_set():
+                break
+        return total
+
+    def _one_batch(self, shots_left: int, max_batch: int) -> sinter.AnonTaskStats:
+        shots = shots_left if self.throttles_itself else min(self.batch, shots_left, max_batch)
+        start = time.monotonic()
+        stats = self.sampler.sample(shots)
+        seconds = time.monotonic() - start
+        if not isinstance(stats, sinter.AnonTaskStats) or stats.shots < 1:
+            raise SweepError(f"a sampler must return sinter.AnonTaskStats with at least one shot, got {stats!r}")
+        if seconds > 1.3 * _BATCH_SECONDS:
+            self.batch = max(1, self.batch // 2)
+        elif shots == self.batch and seconds < _BATCH_SECONDS / 8:
+            self.batch = min(4 * self.batch, max_batch)
+        return sinter.AnonTaskStats(
+            shots=int(stats.shots),
+            errors=int(stats.errors),
+            discards=int(stats.discards),
+            seconds=float(stats.seconds),
+            custom_counts=collections.Counter({key: int(value) for key, value in stats.custom_counts.items()}),
+        )
+
+
+class _Cache(threading.local):
+    """The samplers that this thread compiled last, the newest at the end."""
+
+    def __init__(self) -> None:
+        self.samplers: collections.OrderedDict[str, _BatchedSampler] = collections.OrderedDict()
+        self.folder = tempfile.TemporaryDirectory(prefix="quell-decoder-")
+
+
+_cache = _Cache()
+
+
+def run_chunk(
+    key: str, work: Callable[[], bytes], limits: ChunkLimits, stop: threading.Event | None = None
+) -> sinter.AnonTaskStats:
+    """Samples a task until a limit is reached.
+
+    Args:
+        key: The task's strong id. A sampler compiled for it before, by this thread, is used again.
+        work: Called for the bytes of `Work.to_bytes()` when the task is new here.
+        limits: When to end.
+        stop: Ends the chunk after the current batch once it is set.
+
+    Returns:
+        The statistics of at least one shot.
+
+    Examples:
+        >>> import sinter, stim
+        >>> from quell.qec.sweeps.chunk import ChunkLimits, Work, run_chunk
+        >>> circuit = stim.Circuit.generated("repetition_code:memory", distance=3, rounds=2,
+        ...                                  before_round_data_depolarization=0.1)
+        >>> task = sinter.Task(circuit=circuit, decoder="pymatching",
+        ...                    detector_error_model=circuit.detector_error_model(decompose_errors=True))
+        >>> work = Work(task, sinter.BUILT_IN_DECODERS["pymatching"])
+        >>> run_chunk(task.strong_id(), work.to_bytes, ChunkLimits(max_shots=100)).shots
+        100
+    """
+    sampler = _cache.samplers.get(key)
+    if sampler is None:
+        loaded: Work = cloudpickle.loads(work())
+        folder = Path(tempfile.mkdtemp(dir=_cache.folder.name))
+        sampler = _BatchedSampler(loaded.compile(folder))
+        while len(_cache.samplers) >= _CACHED_SAMPLERS:
+            _cache.samplers.popitem(last=False)
+        _cache.samplers[key] = sampler
+    _cache.samplers.move_to_end(key)
+    return sampler.run(limits, stop)

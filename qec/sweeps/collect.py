@@ -1,0 +1,339 @@
+"""The sweep: one loop that gives chunks of tasks to an engine, books what comes back, and stops in time.
+
+Nothing is reported before it is on disk. Two sweeps on one file see each other's rows and share the work.
+"""
+
+import concurrent.futures
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from types import FrameType
+from typing import TypedDict, Unpack
+
+import sinter
+
+from quell.errors import InputError, SweepError, TooLargeError, check_integer
+from quell.qec.sweeps.booking import Book, Limits
+from quell.qec.sweeps.chunk import ChunkLimits
+from quell.qec.sweeps.engine import Engine, LocalProcesses, WorkerDied
+from quell.qec.sweeps.progress import ProgressBar
+from quell.qec.sweeps.store import ResultsFile, read_stats
+from quell.qec.sweeps.tasks import AnyDecoder, Decoders, Job, Tasks, memory_bytes, prepare_jobs
+
+__all__ = ["SweepOptions", "iter_sweep", "sweep"]
+
+_FIRST_CHUNK_SECONDS = 0.1
+_CHUNK_SECONDS = 2.0  # what a killed run may have to repeat, for each worker
+_LAST_CHUNK_SECONDS = 1.0  # how long an interrupted run waits for batches under way
+_MAX_DEATHS = 3
+_BYTES_PER_WORKER = 150_000_000
+
+Future = concurrent.futures.Future[sinter.AnonTaskStats]
+
+
+class SweepOptions(TypedDict, total=False):
+    """The keyword arguments of `iter_sweep`, which are those of `sweep`; `sweep` explains them."""
+
+    custom_decoders: Mapping[str, AnyDecoder] | None
+    max_shots: int | None
+    max_errors: int | None
+    target_relative_error: float | None
+    save: str | os.PathLike[str] | None
+    existing: Iterable[str | os.PathLike[str]]
+    num_workers: int | None
+    progress: bool | None
+    mix_settings: bool
+    count_observable_error_combos: bool
+    count_detection_events: bool
+
+
+def sweep(
+    tasks: Tasks,
+    decoders: Decoders = (),
+    *,
+    custom_decoders: Mapping[str, AnyDecoder] | None = None,
+    max_shots: int | None = None,
+    max_errors: int | None = None,
+    target_relative_error: float | None = None,
+    save: str | os.PathLike[str] | None = None,
+    existing: Iterable[str | os.PathLike[str]] = (),
+    num_workers: int | None = None,
+    progress: bool | None = None,
+    mix_settings: bool = False,
+    count_observable_error_combos: bool = False,
+    count_detection_events: bool = False,
+) -> list[sinter.TaskStats]:
+    """Samples and decodes tasks on all cores until each has enough shots or errors.
+
+    Works in scripts without a main guard, in notebooks, and with decoders defined there. Ctrl-C, or killing it,
+    loses nothing that was reported: run it again with the same `save` to go on.
+
+    Args:
+        tasks: `stim.Circuit`s or `sinter.Task`s. A task may name its own decoder, bring its own detector error model,
+            masks for post-selection, and `collection_options` (the smaller limit holds). Give tasks metadata such as
+            `{"d": 5, "p": 0.003, "r": 5}`: fits and plots read it.
+        decoders: For tasks that name none: names, `sinter.Decoder`s or `sinter.Sampler`s, or a dict of them by name.
+            Names are sinter's (`"pymatching"`, `"pymatching-correlated"`, …) or keys of `custom_decoders`.
+        custom_decoders: Decoders that names may refer to. Any decoder that is not sinter's own goes into the results
+            as `name@<12 hex digits>`, the digits standing for its settings: what its method `settings_id() -> str`
+            returns, or all of its state.
+        max_shots: Shots of a task after which it is done. Default: 10,000,000, if another limit is given.
+        max_errors: Errors of a task after which it is done; a few more may come in.
+        target_relative_error: A task is done when half the width of its 95 % likelihood interval is at most this
+            fraction of its error rate. 0.1 takes about 400 errors.
+        save: A CSV file of sinter's to go on from and to add to. Several sweeps may share it at the same time.
+        existing: Further CSV files whose rows count. A file named twice, or its copy, counts once.
+        num_workers: Worker processes. Default: one for each core that this process may use.
+        progress: Whether to show a progress bar. Default: in a terminal and in a notebook.
+        mix_settings: Allows rows of the same task, taken by a decoder of the same name with other settings, to stand
+            in `save` or `existing`. They are never added up, with or without this.
+        count_observable_error_combos: As in `sinter.collect`.
+        count_detection_events: As in `sinter.collect`.
+
+    Returns:
+        One `sinter.TaskStats` for each task and decoder, tasks first, in the order given, each with all its shots
+        from files and from this call. Samples are drawn from fresh entropy, as sinter draws them.
+
+    Raises:
+        InputError: An argument, a circuit or a decoder is not usable.
+        DataError: A file is not a CSV of sinter's, or is cut off.
+        IdentityError: See `mix_settings`.
+        StorageError: A file cannot be read or written.
+        SweepError: A decoder failed, or the workers kept dying on one task.
+
+    Examples:
+        >>> import quell, sinter, stim
+        >>> tasks = [
+        ...     sinter.Task(
+        ...         circuit=stim.Circuit.generated("repetition_code:memory", distance=d, rounds=d,
+        ...                                        before_round_data_depolarization=0.1),
+        ...         json_metadata={"d": d, "p": 0.1},
+        ...     )
+        ...     for d in (3, 5)
+        ... ]
+        >>> for stat in quell.sweep(tasks, "pymatching", max_shots=1000, num_workers=1):
+        ...     print(stat.json_metadata, stat.shots)
+        {'d': 3, 'p': 0.1} 1000
+        {'d': 5, 'p': 0.1} 1000
+    """
+    options = SweepOptions(
+        custom_decoders=custom_decoders,
+        max_shots=max_shots,
+        max_errors=max_errors,
+        target_relative_error=target_relative_error,
+        save=save,
+        existing=existing,
+        num_workers=num_workers,
+        progress=progress,
+        mix_settings=mix_settings,
+        count_observable_error_combos=count_observable_error_combos,
+        count_detection_events=count_detection_events,
+    )
+    run = _Sweep(tasks, decoders, options)
+    for _ in run.run():
+        pass
+    return run.book.results()
+
+
+def iter_sweep(
+    tasks: Tasks,
+    decoders: Decoders = (),
+    **options: Unpack[SweepOptions],
+) -> Iterator[sinter.TaskStats]:
+    """Does what `sweep` does, and yields statistics as they come in.
+
+    Args:
+        tasks: As for `sweep`.
+        decoders: As for `sweep`.
+        **options: As for `sweep`.
+
+    Yields:
+        What was added to a task by this call: already on disk, where there is a file. Leaving the loop ends the
+        workers.
+
+    Examples:
+        >>> import stim
+        >>> from quell.qec import iter_sweep
+        >>> circuit = stim.Circuit.generated("repetition_code:memory", distance=3, rounds=3,
+        ...                                  before_round_data_depolarization=0.1)
+        >>> sum(stat.shots for stat in iter_sweep(circuit, "pymatching", max_shots=500, num_workers=1))
+        500
+    """
+    return _Sweep(tasks, decoders, options).run()
+
+
+class _Sweep:
+    """One call of `sweep`: checks everything at once, then runs."""
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        decoders: Decoders,
+        options: SweepOptions,
+    ) -> None:
+        _check_options(options)
+        limits = Limits.checked(
+            options.get("max_shots"), options.get("max_errors"), options.get("target_relative_error")
+        )
+        self.options = options
+        self.num_workers = _checked_num_workers(options.get("num_workers"))
+        self.jobs = prepare_jobs(tasks, decoders, options.get("custom_decoders") or {}, self.num_workers)
+        self.book = Book(self.jobs, limits, mix_settings=options.get("mix_settings", False))
+        self.file: ResultsFile | None = None
+        self.outstanding: dict[Future, tuple[Job, int]] = {}
+        self.work: dict[str, bytes] = {}
+        self.num_chunks: dict[str, int] = {}
+        self.deaths: dict[str, int] = {}
+
+    def run(self) -> Iterator[sinter.TaskStats]:
+        """Samples until all is done; yields what comes in."""
+        with contextlib.ExitStack() as stack:
+            self._read_files(stack)
+            bar = ProgressBar(len(self.jobs), self.options.get("progress"))
+            stack.callback(bar.close)
+            bar.update(self.book.tasks_done(), self.book.collected)
+            if self.book.finished():
+                return
+            # Everything that can go wrong with a decoder's pickle goes wrong before the first worker starts.
+            for job in self.book.unfinished():
+                self._work_of(job)
+            engine: Engine = LocalProcesses(min(self.num_workers, self.book.most_useful_workers()))
+            stack.callback(engine.close)
+            stack.callback(self._drain, engine)
+            while self._fill(engine):
+                done, _ = concurrent.futures.wait(self.outstanding, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in done:
+                    stat = self._receive(future, engine)
+                    bar.update(self.book.tasks_done(), self.book.collected)
+                    if stat is not None:
+                        yield stat
+
+    def _read_files(self, stack: contextlib.ExitStack) -> None:
+        save = self.options.get("save")
+        others = list(self.options.get("existing", ()))
+        if save is not None:
+            self.file = stack.enter_context(ResultsFile(save))
+            others = [path for path in others if not self.file.same_file(path)]
+        self.book.add_rows(read_stats(*others, unlike=self.file))
+        if self.file is not None:
+            self.book.add_rows(self.file.read_new())
+
+    def _work_of(self, job: Job) -> bytes:
+        if job.key not in self.work:
+            self.work[job.key] = job.work(
+                count_observable_error_combos=self.options.get("count_observable_error_combos", False),
+                count_detection_events=self.options.get("count_detection_events", False),
+            )
+        return self.work[job.key]
+
+    def _fill(self, engine: Engine) -> bool:
+        """Gives every idle worker a chunk; returns whether any is under way."""
+        while len(self.outstanding) < engine.num_workers:
+            running = [job.key for job, _ in self.outstanding.values()]
+            waiting = [job for job in self.book.unfinished() if self.book.shots_left(job) > self._reserved(job.key)]
+            if not waiting:
+                break
+            # The least served task first: so that a worker stays with its task, and the last tasks are shared.
+            job = min(waiting, key=lambda job: running.count(job.key))
+            sharing = max(1, engine.num_workers // len(self.book.unfinished()))
+            shots_free = self.book.shots_left(job) - self._reserved(job.key)
+            errors_left = self.book.errors_left(job)
+            options = job.task.collection_options
+            ramp = _FIRST_CHUNK_SECONDS * 2 ** min(self.num_chunks.get(job.key, 0), 10)
+            limits = ChunkLimits(
+                max_shots=-(-shots_free // sharing),
+                max_errors=None if errors_left is None else -(-errors_left // (running.count(job.key) + 1)),
+                max_seconds=min(ramp, _CHUNK_SECONDS, options.max_batch_seconds or _CHUNK_SECONDS),
+                max_batch=options.max_batch_size,
+            )
+            self.num_chunks[job.key] = self.num_chunks.get(job.key, 0) + 1
+            future = engine.submit(job.key, self._work_of(job), limits)
+            self.outstanding[future] = (job, limits.max_shots)
+        return bool(self.outstanding)
+
+    def _reserved(self, key: str) -> int:
+        return sum(shots for job, shots in self.outstanding.values() if job.key == key)
+
+    def _receive(self, future: Future, engine: Engine) -> sinter.TaskStats | None:
+        """Books a chunk, on disk first; a chunk of a worker that died is left to be sampled again."""
+        with _uninterrupted():
+            job, _ = self.outstanding.pop(future)
+            try:
+                stats = future.result()
+            except WorkerDied as death:
+                self.deaths[job.key] = self.deaths.get(job.key, 0) + 1
+                if self.deaths[job.key] >= _MAX_DEATHS:
+                    raise SweepError(
+                        f"{death} while it worked on {job}: that was worker number {self.deaths[job.key]} in a row"
+                    ) from death
+                return None
+            except SweepError as failure:
+                error = SweepError(f"{job}: {failure}")
+                for note in failure.__notes__:
+                    error.add_note(note)
+                raise error from None
+            self.deaths.pop(job.key, None)
+            stat = self._save(job, stats)
+        if self.book.done(job):
+            engine.interrupt(job.key)
+        return stat
+
+    def _save(self, job: Job, stats: sinter.AnonTaskStats) -> sinter.TaskStats:
+        stat = job.stats(stats)
+        if self.file is not None:
+            self.book.add_rows(self.file.append(stat))
+        self.book.add(job, stats)
+        return stat
+
+    def _drain(self, engine: Engine) -> None:
+        """Saves what workers have when a sweep is ended early; without early end there is nothing."""
+        if not self.outstanding or self.file is None:
+            return
+        engine.interrupt()
+        concurrent.futures.wait(self.outstanding, timeout=_LAST_CHUNK_SECONDS)
+        for future in [future for future in self.outstanding if future.done()]:
+            job, _ = self.outstanding.pop(future)
+            if future.exception() is None:
+                self._save(job, future.result())
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds a Ctrl-C back until what must not be cut in two is done."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            handler(*held[0])
+
+
+def _check_options(options: SweepOptions) -> None:
+    known = SweepOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise TypeError(f"sweep() got an unexpected argument {name!r}; it takes {', '.join(known)}")
+    existing = options.get("existing", ())
+    if isinstance(existing, (str, os.PathLike)):
+        raise InputError(f"existing must be a list of files, got {existing!r}: write existing=[{existing!r}]")
+
+
+def _checked_num_workers(num_workers: int | None) -> int:
+    if num_workers is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    num_workers = check_integer("num_workers", num_workers, minimum=1)
+    if num_workers * _BYTES_PER_WORKER > memory_bytes():
+        raise TooLargeError(
+            f"num_workers = {num_workers} need about {num_workers * _BYTES_PER_WORKER / 2**30:,.0f} GiB, and this "
+            f"machine has {memory_bytes() / 2**30:,.0f} GiB: a worker for each core is enough"
+        )
+    return num_workers

@@ -1,0 +1,14 @@
+import pathlib
+
+from sinter import CompiledSampler, Decoder, Sampler, Task
+
+class StimThenDecodeSampler(Sampler):
+    def __init__(
+        self,
+        *,
+        decoder: Decoder,
+        count_observable_error_combos: bool,
+        count_detection_events: bool,
+        tmp_dir: pathlib.Path | None,
+    ) -> None: ...
+    def compiled_sampler_for_task(self, task: Task) -> CompiledSampler: ...
