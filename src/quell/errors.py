@@ -137,7 +137,7 @@ def check_known(kind: str, name: str, known: Iterable[str]) -> str:
         >>> from quell.errors import check_known
         >>> check_known("decoder", "pymatchin", ["pymatching", "vacuous"])
         Traceback (most recent call last):
-        quell.errors.UnknownNameError: unknown decoder 'pymatchin': did you mean 'pymatching'? Known: pymatching, vacuous
+        quell.errors.UnknownNameError: unknown decoder 'pymatchin': did you mean 'pymatching'? Known: ...
     """
     names = sorted(known)
     if name in names:
