@@ -1,3 +1,20 @@
 """What runs on the chip: noiseless Stim circuits, and the noise put on them."""
 
-__all__: list[str] = []
+from quell.circuits.noise import NoiseModel
+from quell.circuits.noise_registry import NOISE_MODEL_NAMES, noise_model
+from quell.circuits.noise_report import NoiseReport
+from quell.circuits.surface import GATE_SETS, rotated_surface_memory, unrotated_surface_memory
+from quell.circuits.surface_lattice import ORIENTATIONS, ROTATED_ORDERS, UNROTATED_ORDERS
+
+__all__ = [
+    "GATE_SETS",
+    "NOISE_MODEL_NAMES",
+    "ORIENTATIONS",
+    "ROTATED_ORDERS",
+    "UNROTATED_ORDERS",
+    "NoiseModel",
+    "NoiseReport",
+    "noise_model",
+    "rotated_surface_memory",
+    "unrotated_surface_memory",
+]

@@ -1,5 +1,55 @@
 """Sweeps that sinter drives, and the numbers, intervals and pictures that come out of them."""
 
-from quell.qec.sweeps import iter_sweep, read_stats, settings_digest, sweep
+from quell.qec.analysis import (
+    Crossing,
+    Estimate,
+    LambdaFit,
+    ThresholdFit,
+    binomial_interval,
+    crossings,
+    discard_rate,
+    error_rate,
+    error_rate_per_round,
+    fit_lambda,
+    fit_lambdas,
+    fit_threshold,
+    format_table,
+    group_stats,
+    merge_stats,
+    plot_collapse,
+    plot_drift,
+    plot_error_rate,
+    plot_lambda,
+    sample_scaling_law,
+    table_rows,
+)
+from quell.qec.sweeps import SweepOptions, iter_sweep, read_stats, settings_digest, sweep
 
-__all__ = ["iter_sweep", "read_stats", "settings_digest", "sweep"]
+__all__ = [
+    "Crossing",
+    "Estimate",
+    "LambdaFit",
+    "SweepOptions",
+    "ThresholdFit",
+    "binomial_interval",
+    "crossings",
+    "discard_rate",
+    "error_rate",
+    "error_rate_per_round",
+    "fit_lambda",
+    "fit_lambdas",
+    "fit_threshold",
+    "format_table",
+    "group_stats",
+    "iter_sweep",
+    "merge_stats",
+    "plot_collapse",
+    "plot_drift",
+    "plot_error_rate",
+    "plot_lambda",
+    "read_stats",
+    "sample_scaling_law",
+    "settings_digest",
+    "sweep",
+    "table_rows",
+]

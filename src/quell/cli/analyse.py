@@ -1,0 +1,191 @@
+"""`quell threshold`, `quell lambda` and `quell table`: from a file of counts to numbers with intervals."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import sinter
+from cyclopts import Parameter
+
+from quell.cli.options import Json, print_json, save_figure
+from quell.errors import InputError
+from quell.qec import (
+    fit_lambdas,
+    fit_threshold,
+    format_table,
+    group_stats,
+    plot_collapse,
+    plot_error_rate,
+    plot_lambda,
+    read_stats,
+    table_rows,
+)
+
+__all__ = ["lambda_", "table", "threshold"]
+
+Files = Annotated[list[Path], Parameter(help="CSV files of sinter's or quell's.")]
+Where = Annotated[
+    list[str], Parameter(consume_multiple=True, help="Only rows with this metadata: KEY=VALUE …; decoder=NAME too.")
+]
+DistanceKey = Annotated[str, Parameter(help="Metadata key of the code distance.")]
+PKey = Annotated[str, Parameter(help="Metadata key of the physical error rate.")]
+
+
+def threshold(
+    files: Files,
+    *,
+    plot: Path | None = None,
+    collapse: Path | None = None,
+    per: Literal["shot", "round"] = "shot",
+    window: tuple[float, float] | None = None,
+    min_distance: int | None = None,
+    correction: Literal["auto", "yes", "no"] = "auto",
+    confidence: float = 0.95,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    where: Where = [],  # noqa: B006 (never changed)
+    distance_key: DistanceKey = "d",
+    p_key: PKey = "p",
+    json: Json = False,
+) -> None:
+    """Fit the threshold and the critical exponent by finite-size scaling.
+
+    The window of error rates, the smallest distance and the finite-size correction are chosen and averaged by a rule
+    that is stated in `help(quell.qec.fit_threshold)`; the interval holds their spread. Each decoder, basis and noise
+    model in the files gets its own fit.
+
+    quell threshold sweep.csv --plot threshold.png
+
+    Args:
+        plot: Draw error rates and threshold into this file (png, pdf, svg).
+        collapse: Draw the data collapse into this file.
+        per: Fit rates per shot or per round.
+        window: Use only error rates from LOW to HIGH, and do not vary that.
+        min_distance: Use only distances from here on, and do not vary that.
+        correction: The finite-size correction: averaged over, always, or never.
+        confidence: How often the intervals should hold the truth.
+        bootstrap: Resamplings of the errors.
+        seed: Seed of the resampling.
+    """
+    groups = _groups(files, where, distance_key, p_key)
+    if len(groups) > 1 and (plot or collapse):
+        raise InputError(f"a plot shows one threshold, and the files hold {len(groups)}: choose with --where, "
+                         f"for example --where {_hint(groups)}")  # fmt: skip
+    fits = [
+        fit_threshold(
+            stats,
+            distance_key=distance_key,
+            p_key=p_key,
+            per=per,
+            window="auto" if window is None else window,
+            min_distance="auto" if min_distance is None else min_distance,
+            correction={"auto": "auto", "yes": True, "no": False}[correction],  # type: ignore[arg-type]
+            confidence=confidence,
+            num_bootstrap=bootstrap,
+            seed=seed,
+        )
+        for stats in groups.values()
+    ]
+    for path, draw in ((plot, plot_error_rate), (collapse, plot_collapse)):
+        if path is not None:
+            save_figure(draw(next(iter(groups.values())), fit=fits[0], distance_key=distance_key, p_key=p_key), path)
+    _print_all(fits, json)
+
+
+def lambda_(
+    files: Files,
+    *,
+    plot: Path | None = None,
+    per: Literal["round", "shot"] = "round",
+    confidence: float = 0.95,
+    where: Where = [],  # noqa: B006
+    distance_key: DistanceKey = "d",
+    p_key: PKey = "p",
+    json: Json = False,
+) -> None:
+    """Fit the suppression factor Λ, by which two more units of distance divide the error rate, at each error rate.
+
+    quell lambda sweep.csv --plot lambda.png
+
+    Args:
+        plot: Draw error rate against distance, with the fits, into this file.
+        per: Fit rates per round or per shot.
+        confidence: How often the intervals should hold the truth.
+    """
+    groups = _groups(files, where, distance_key, p_key)
+    fits = [
+        fit
+        for stats in groups.values()
+        for fit in fit_lambdas(stats, per=per, distance_key=distance_key, p_key=p_key, confidence=confidence)
+    ]
+    if plot is not None:
+        save_figure(plot_lambda(fits), plot)
+    _print_all(fits, json)
+
+
+def table(
+    files: Files,
+    *,
+    confidence: float = 0.95,
+    where: Where = [],  # noqa: B006
+    distance_key: DistanceKey = "d",
+    p_key: PKey = "p",
+    json: Json = False,
+) -> None:
+    """Print every task with its error rate and interval, per shot and per round.
+
+    quell table sweep.csv --where basis=X decoder=pymatching
+
+    Args:
+        confidence: How often the intervals should hold the truth.
+    """
+    stats = _chosen(read_stats(*files), where)
+    if json:
+        rows = table_rows(stats, distance_key=distance_key, p_key=p_key, confidence=confidence)
+        print_json({"results": rows})
+    else:
+        print(format_table(stats, distance_key=distance_key, p_key=p_key, confidence=confidence))
+
+
+def _groups(
+    files: Iterable[Path], where: list[str], distance_key: str, p_key: str
+) -> dict[str, list[sinter.TaskStats]]:
+    return group_stats(_chosen(read_stats(*files), where), distance_key=distance_key, p_key=p_key)
+
+
+def _chosen(stats: list[sinter.TaskStats], where: list[str]) -> list[sinter.TaskStats]:
+    """The rows whose metadata, written as text, are as `where` says."""
+    for condition in where:
+        key, equals, value = condition.partition("=")
+        if not equals:
+            raise InputError(f"--where takes KEY=VALUE, got {condition!r}")
+        kept = [stat for stat in stats if str(_value(stat, key)) == value]
+        if not kept:
+            values = sorted({str(_value(stat, key)) for stat in stats})
+            raise InputError(f"no row has {condition}: {key} is {', '.join(values)}")
+        stats = kept
+    return stats
+
+
+def _value(stat: sinter.TaskStats, key: str) -> Any:
+    if key == "decoder":
+        return stat.decoder
+    return stat.json_metadata.get(key) if isinstance(stat.json_metadata, dict) else None
+
+
+def _hint(groups: dict[str, list[sinter.TaskStats]]) -> str:
+    """A --where that tells the first group from the second."""
+    first, second = (members[0] for members in list(groups.values())[:2])
+    keys = ["decoder", *sorted(first.json_metadata)]
+    return next(
+        (f"{key}={_value(first, key)}" for key in keys if _value(first, key) != _value(second, key)), "KEY=VALUE"
+    )
+
+
+def _print_all(fits: list[Any], json: bool) -> None:
+    """Prints one fit as it is, and several as a list of them."""
+    if json:
+        values = [fit.to_json() for fit in fits]
+        print_json(values[0] if len(values) == 1 else {"fits": values})
+    else:
+        print("\n\n".join(str(fit) for fit in fits))

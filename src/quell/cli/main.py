@@ -1,0 +1,65 @@
+"""The entry point: finds the command, runs it, and turns errors into messages and exit codes.
+
+Exit codes: 0 when it worked, 1 when it failed, 2 when the command line asked for something impossible.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, Parameter
+
+from quell import __version__
+from quell.cli.analyse import lambda_, table, threshold
+from quell.cli.circuit import circuit
+from quell.cli.demo import demo
+from quell.cli.sweep import sweep
+from quell.errors import InputError, QuellError
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="quell",
+    version=__version__,
+    help="From a quantum code to a number one can trust: circuits, sweeps, thresholds.",
+    help_epilogue="`quell COMMAND --help` shows examples. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    default_parameter=Parameter(negative=()),
+)
+app.command(sweep)
+app.command(threshold)
+app.command(lambda_, name="lambda")
+app.command(table)
+app.command(circuit)
+app.command(demo)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits the process.
+
+    Args:
+        tokens: The arguments; those of the process if None.
+    """
+    sys.exit(run(tokens))
+
+
+def run(tokens: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    try:
+        app(tokens, result_action="return_value")
+        sys.stdout.flush()
+    except QuellError as error:
+        say(str(error), *getattr(error, "__notes__", ()))
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        say("interrupted; what was saved is in the file, run the same command to go on")
+        return 1
+    except BrokenPipeError:
+        # The reader, `head` perhaps, has seen enough. Nothing more may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def say(*lines: str) -> None:
+    """Prints a message to the user, apart from results."""
+    print(f"quell: {lines[0]}", *lines[1:], sep="\n", file=sys.stderr)

@@ -1,0 +1,75 @@
+"""`quell sweep`: circuits of a family, sampled and decoded until there are enough errors."""
+
+from pathlib import Path
+from typing import Annotated
+
+import sinter
+
+import quell
+from quell.cli.options import CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
+from quell.qec import format_table, table_rows
+
+__all__ = ["sweep"]
+
+
+def sweep(
+    *,
+    distances: Annotated[list[int], Many],
+    p: Annotated[list[float], Many],
+    basis: Annotated[list[str], Many] = ["Z"],  # noqa: B006 (never changed; shown as the default)
+    memory: MemoryOptions = MemoryOptions(),  # noqa: B008 (likewise)
+    decoders: Annotated[list[str], Many] = ["pymatching"],  # noqa: B006
+    max_errors: int | None = None,
+    max_shots: int | None = None,
+    target_relative_error: float | None = None,
+    save: Path | None = None,
+    existing: Annotated[list[Path], Many] = [],  # noqa: B006
+    workers: int | None = None,
+    custom_decoders: CustomDecoders = None,
+    mix_settings: bool = False,
+    json: Json = False,
+) -> None:
+    """Sample memory experiments and decode them, on all cores.
+
+    Interrupt it whenever you like: with --save, the same command goes on where it stopped, and sinter reads the file.
+
+    quell sweep --distances 3 5 7 --p 0.004 0.006 0.008 --noise si1000 --max-errors 1000 --save sweep.csv
+
+    Args:
+        distances: Code distances, for example 3 5 7.
+        p: Physical error rates, for example 0.004 0.006 0.008.
+        basis: Z or X, or both: which logical observable is kept.
+        decoders: Names: pymatching, pymatching-correlated, … as sinter knows them, and those of --custom-decoders.
+        max_errors: Errors after which a task is done.
+        max_shots: Shots after which a task is done. [default: 10,000,000 if another limit is given]
+        target_relative_error: A task is done when its 95 % interval is this narrow, for example 0.1.
+        save: CSV file to go on from and to add to.
+        existing: Further CSV files whose shots count.
+        workers: Processes. [default: one for each core]
+        mix_settings: Allow the file to hold the same decoder with other settings, kept apart.
+    """
+    bases = [letter.upper() for letter in basis]
+    tasks = [
+        sinter.Task(
+            circuit=memory.circuit(distance, rate, letter), json_metadata=memory.metadata(distance, rate, letter)
+        )
+        for letter in bases
+        for distance in distances
+        for rate in p
+    ]
+    stats = quell.sweep(
+        tasks,
+        decoders,
+        custom_decoders=load_custom_decoders(custom_decoders),
+        max_errors=max_errors,
+        max_shots=max_shots,
+        target_relative_error=target_relative_error,
+        save=save,
+        existing=existing,
+        num_workers=workers,
+        mix_settings=mix_settings,
+    )
+    if json:
+        print_json({"results": table_rows(stats)})
+    else:
+        print(format_table(stats))
