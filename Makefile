@@ -37,7 +37,7 @@ types: .venv/.test-ready
 wheel: .venv/.test-ready
 	rm -rf dist
 	$(BIN)/python -m build --quiet .
-	sh .ci/try-wheel $(PYTHON)
+	.ci/try-wheel $(PYTHON)
 
 check: test lint types wheel
 

@@ -24,6 +24,7 @@ app = App(
     help="From a quantum code to a number one can trust: circuits, sweeps, thresholds.",
     help_epilogue="`quell COMMAND --help` shows examples. Exit codes: 0 done, 1 failed, 2 wrong usage.",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 app.command(sweep)
 app.command(threshold)
