@@ -48,6 +48,9 @@ def _rows(stats: Iterable[sinter.TaskStats], distance_key: str, p_key: str, conf
                         None if rounds is None else error_rate_per_round(task, rounds, confidence=confidence)
                     ),
                     "discard_rate": discard_rate(task, confidence=confidence),
+                    "decoder": task.decoder,
+                    "metadata": task.json_metadata,
+                    "strong_id": task.strong_id,
                 }
             )
         rows += sorted(part, key=lambda row: (_sort_key(row["p"]), _sort_key(row["d"])))
@@ -71,8 +74,8 @@ def table_rows(
 
     Returns:
         Rows with the keys `group`, `d`, `p`, `rounds`, `shots`, `errors`, `discards`, `error_rate`,
-        `error_rate_per_round` and `discard_rate`. A rate is `{"value", "interval", "confidence"}`; what the
-        metadata does not say is None.
+        `error_rate_per_round`, `discard_rate`, `decoder`, `metadata` and `strong_id`. A rate is
+        `{"value", "interval", "confidence"}`; what the metadata does not say is None.
 
     Raises:
         DataError: The metadata of a row is not a dict.

@@ -6,12 +6,13 @@ with the smallest distance can be seen to move.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quell.qec.analysis.intervals import Estimate, finite_or_none
+from quell.qec.analysis.intervals import Estimate, normal_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -50,17 +51,22 @@ class ScalingFit:
     weight: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fit as JSON has it; errors are one standard error."""
+        """Returns the fit as JSON has it; its intervals are statistical only, of 95 % from the standard errors."""
         return {
             "min_distance": self.min_distance,
             "window": list(self.window),
             "correction_exponent": self.correction_exponent,
-            "threshold": {"value": self.threshold, "standard_error": finite_or_none(self.threshold_error)},
-            "exponent": {"value": self.nu, "standard_error": finite_or_none(self.nu_error)},
+            "threshold": _from_standard_error(self.threshold, self.threshold_error).to_json(),
+            "exponent": _from_standard_error(self.nu, self.nu_error).to_json(),
             "chi2_per_dof": self.chi2 / self.dof,
             "p_value": self.p_value,
             "weight": self.weight,
         }
+
+
+def _from_standard_error(value: float, error: float) -> Estimate:
+    reach = normal_quantile(0.95) * error if math.isfinite(error) else math.inf
+    return Estimate(value, value - reach, value + reach)
 
 
 @dataclass(frozen=True)

@@ -175,8 +175,8 @@ def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["sweep", "--distances", "4", "--p", "0.1", "--max-shots", "9"], 2, "distance must be odd and >= 3, got 4"),
         (["sweep", "--distances", "1", "--p", "0.1", "--max-shots", "9"], 2, "distance must be odd and >= 3, got 1"),
-        (["sweep", "--distances", "3", "--p", "-0.1", "--max-shots", "9"], 2, "probability between 0 and 0.75, got -0.1"),
-        (["sweep", "--distances", "3", "--p", "nan", "--max-shots", "9"], 2, "probability between 0 and 0.75, got nan"),
+        (["sweep", "--distances", "3", "--p", "-0.1", "--max-shots", "9"], 2, "between 0 and 0.75, got -0.1"),
+        (["sweep", "--distances", "3", "--p", "nan", "--max-shots", "9"], 2, "between 0 and 0.75, got nan"),
         (["sweep", "--distances", "3", "--p", "1.5", "--max-shots", "9"], 2, "between 0 and"),
         (["sweep", "--distances", "3", "--p", "0.1"], 2, "nothing says when to stop"),
         (["sweep", "--distances", "3", "--p", "0.1", "--max-shots", "9", "--code", "rotated"], 2, "rotated-surface"),

@@ -28,6 +28,10 @@ Where = Annotated[
     list[str], Parameter(consume_multiple=True, help="Only rows with this metadata: KEY=VALUE …; decoder=NAME too.")
 ]
 DistanceKey = Annotated[str, Parameter(help="Metadata key of the code distance.")]
+Ignore = Annotated[
+    list[str],
+    Parameter(consume_multiple=True, help="Metadata keys that do not tell curves apart, such as a qubit count."),
+]
 PKey = Annotated[str, Parameter(help="Metadata key of the physical error rate.")]
 
 
@@ -46,6 +50,7 @@ def threshold(
     where: Where = [],  # noqa: B006 (never changed)
     distance_key: DistanceKey = "d",
     p_key: PKey = "p",
+    ignore: Ignore = [],  # noqa: B006
     json: Json = False,
 ) -> None:
     """Fit the threshold and the critical exponent by finite-size scaling.
@@ -67,7 +72,7 @@ def threshold(
         bootstrap: Resamplings of the errors.
         seed: Seed of the resampling.
     """
-    groups = _groups(files, where, distance_key, p_key)
+    groups = _groups(files, where, distance_key, p_key, ignore)
     if len(groups) > 1 and (plot or collapse):
         raise InputError(f"a plot shows one threshold, and the files hold {len(groups)}: choose with --where, "
                          f"for example --where {_hint(groups)}")  # fmt: skip
@@ -83,12 +88,16 @@ def threshold(
             confidence=confidence,
             num_bootstrap=bootstrap,
             seed=seed,
+            ignore=ignore,
         )
         for stats in groups.values()
     ]
     for path, draw in ((plot, plot_error_rate), (collapse, plot_collapse)):
         if path is not None:
-            save_figure(draw(next(iter(groups.values())), fit=fits[0], distance_key=distance_key, p_key=p_key), path)
+            save_figure(
+                draw(next(iter(groups.values())), fit=fits[0], distance_key=distance_key, p_key=p_key, ignore=ignore),
+                path,
+            )
     _print_all(fits, json)
 
 
@@ -101,6 +110,7 @@ def lambda_(
     where: Where = [],  # noqa: B006
     distance_key: DistanceKey = "d",
     p_key: PKey = "p",
+    ignore: Ignore = [],  # noqa: B006
     json: Json = False,
 ) -> None:
     """Fit the suppression factor Λ, by which two more units of distance divide the error rate, at each error rate.
@@ -112,11 +122,13 @@ def lambda_(
         per: Fit rates per round or per shot.
         confidence: How often the intervals should hold the truth.
     """
-    groups = _groups(files, where, distance_key, p_key)
+    groups = _groups(files, where, distance_key, p_key, ignore)
     fits = [
         fit
         for stats in groups.values()
-        for fit in fit_lambdas(stats, per=per, distance_key=distance_key, p_key=p_key, confidence=confidence)
+        for fit in fit_lambdas(
+            stats, per=per, distance_key=distance_key, p_key=p_key, confidence=confidence, ignore=ignore
+        )
     ]
     if plot is not None:
         save_figure(plot_lambda(fits), plot)
@@ -148,9 +160,9 @@ def table(
 
 
 def _groups(
-    files: Iterable[Path], where: list[str], distance_key: str, p_key: str
+    files: Iterable[Path], where: list[str], distance_key: str, p_key: str, ignore: list[str]
 ) -> dict[str, list[sinter.TaskStats]]:
-    return group_stats(_chosen(read_stats(*files), where), distance_key=distance_key, p_key=p_key)
+    return group_stats(_chosen(read_stats(*files), where), distance_key=distance_key, p_key=p_key, ignore=ignore)
 
 
 def _chosen(stats: list[sinter.TaskStats], where: list[str]) -> list[sinter.TaskStats]:

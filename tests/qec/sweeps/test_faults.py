@@ -53,7 +53,8 @@ from tests.qec.sweeps.tools import repetition_task
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (800, 800))
 try:
-    quell.sweep([repetition_task(d) for d in (3, 5, 7, 9)], "pymatching", max_shots=10**8, num_workers=1, save="out.csv")
+    tasks = [repetition_task(d) for d in (3, 5, 7, 9)]
+    quell.sweep(tasks, "pymatching", max_shots=10**8, num_workers=1, save="out.csv")
 except quell.errors.StorageError as error:
     print(error)
 """
