@@ -4,7 +4,6 @@ python benchmarks/sweep_faults.py [KILLS] [SEED]
 """
 
 import random
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tables import write_table
 from tests.qec.sweeps import faults
+
+SHOTS = 5_000_000  # for each task: more than the killed runs can finish
 
 
 def main() -> None:
@@ -23,10 +24,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for index in range(kills):
-            stop = faults.stop_once(folder, rng, signal.SIGKILL, longest=4.0)
+            stop = faults.stop_once(folder, SHOTS, rng)
             rows.append((index + 1, f"{stop.reported:,}", f"{stop.saved:,}", stop.unreported_rows))
             print(rows[-1], flush=True)
-        faults.finish(folder)
+        faults.finish(folder, SHOTS)
     write_table(
         Path(__file__).with_suffix(".md"),
         "A sweep killed again and again",
@@ -34,7 +35,7 @@ def main() -> None:
         ["kill", "shots reported so far", "shots in the file", "rows caught between file and report, so far"],
         rows,
         notes="After every kill sinter read the file, no reported shot was missing, none was there twice and no "
-        f"worker was left. The last run then ended with exactly {faults.SHOTS:,} shots for each of {faults.TASKS} "
+        f"worker was left. The last run then ended with exactly {SHOTS:,} shots for each of {faults.TASKS} "
         "tasks. A chunk lasts 2 s at most, which is what each worker may have to repeat.",
     )
 

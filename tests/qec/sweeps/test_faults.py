@@ -23,15 +23,17 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks f
 @linux
 def test_killed_sweeps_lose_nothing_that_was_reported(tmp_path: Path) -> None:
     rng = random.Random(1)
-    stops = [faults.stop_once(tmp_path, rng, signal.SIGKILL) for _ in range(3)]
-    assert stops[-1].saved > 0
+    shots = 600_000
+    stops = [faults.stop_once(tmp_path, shots, rng, longest=2.5) for _ in range(3)]
+    assert 0 < stops[-1].saved < shots * faults.TASKS, "it was killed before the end"
     assert stops[-1].unreported_rows <= 3  # one for each kill, at most
-    faults.finish(tmp_path)
+    faults.finish(tmp_path, shots)
 
 
 @linux
 def test_ctrl_c_ends_within_two_seconds_with_everything_on_disk(tmp_path: Path) -> None:
-    process = faults.start(tmp_path)
+    shots = 400_000
+    process = faults.start(tmp_path, shots)
     while not faults.reported_shots(tmp_path):
         time.sleep(0.05)
     begin = time.monotonic()
@@ -43,7 +45,7 @@ def test_ctrl_c_ends_within_two_seconds_with_everything_on_disk(tmp_path: Path) 
     saved = faults.saved_shots(tmp_path)
     assert all(saved[key] >= shots for key, shots in reported.items())
     assert sum(saved.values()) > sum(reported.values())  # the batches under way were saved too
-    faults.finish(tmp_path)
+    faults.finish(tmp_path, shots)
 
 
 FULL_DISK = """
