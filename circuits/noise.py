@@ -7,14 +7,15 @@ and Cleland, arXiv:1208.0928, is the usual reference.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, SupportsFloat
+from dataclasses import dataclass, replace
+from typing import Any
 
 import stim
 
 from quell.circuits.noise_backend import QubitMap, backend_rules
 from quell.circuits.noise_channels import (
     biased_rates,
+    check_bias,
     check_channel_rates,
     check_rate,
     check_rates,
@@ -24,7 +25,7 @@ from quell.circuits.noise_channels import (
     pauli_channel_1,
     pauli_channel_2,
 )
-from quell.circuits.noise_placement import place
+from quell.circuits.noise_placement import Placed, place
 from quell.circuits.noise_report import NoiseReport, report
 from quell.circuits.noise_rules import RateRules, Rules
 from quell.errors import InputError, check_integer
@@ -42,7 +43,8 @@ class NoiseModel:
 
     Models that were made with the same values are equal. Models are picklable and hashable.
 
-    A qubit is *idle* in a layer if no instruction touches it there, it was used before, and its next use
+    A *layer* is what stands between two TICKs; models with idle noise refuse a circuit that uses a qubit twice and has
+    no TICK. A qubit is *idle* in a layer if no instruction touches it there, it was used before, and its next use
     needs its state: an ancilla between its measurement and its next reset is not idle, and neither is a qubit
     that is never used again. Empty layers count; an explicit I is a gate. Classically controlled Paulis are
     updates of a frame in software: no noise, and the qubit stays idle. Joint measurements (MPP, MXX, MYY, MZZ)
@@ -50,11 +52,13 @@ class NoiseModel:
     if these are two, and else the one-qubit channel on each.
 
     An instruction tagged `[noiseless]` gets no noise, on purpose; `report` lists it. Its qubits are busy, not
-    idle.
+    idle. It is part of its round like any other: where it begins the round, the data noise stands before it.
 
-    *Data qubits*, where a model needs them, are those that the circuit's last unbroken block of M, MX or MY
-    reads and that were not measured before; `data_qubits=` overrides. A *round* begins with the first gate
-    between a data qubit and another, and with the first one after data was prepared or a check measured.
+    *Data qubits*, where a model needs them, are those that the circuit's last measurements read and that nothing
+    else measures; `data_qubits=` overrides. A *round* begins at each `TICK[round]`, and nowhere else, if the circuit
+    has that tag. If not, it lasts until a check (an ancilla, or a Pauli product measured jointly) which it has measured
+    is begun again, so X and Z checks in separate layers make one round. What could be read in two ways is refused
+    (`noise_rounds` has the rules), and `report` says which qubits and how many rounds were found.
 
     Examples:
         >>> import stim
@@ -80,13 +84,14 @@ class NoiseModel:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, by name; plain numbers, lists and strings, fit for metadata."""
+        """What the constructor was given, by name; finite numbers, tuples and strings, fit for JSON."""
         return dict(self._parameters)
 
     def __repr__(self) -> str:
-        """The constructor call that makes this model."""
+        """The constructor call that makes this model; in angle brackets if a calibration cannot be written so."""
         given = ", ".join(f"{key}={value!r}" for key, value in self._parameters)
-        return f"NoiseModel.{self.name}({given})"
+        call = f"NoiseModel.{self.name}({given})"
+        return f"<{call}>" if self.name == "from_backend" else call
 
     def apply(self, circuit: stim.Circuit) -> stim.Circuit:
         """Returns a copy of `circuit` with this noise on it.
@@ -96,16 +101,19 @@ class NoiseModel:
         unrolling.
 
         Raises:
-            CircuitError: The circuit holds noise, or an instruction that this model has no noise for; or data
-                qubits or rounds are needed and cannot be found.
+            CircuitError: The circuit holds noise, or an instruction that this model has no noise for; or layers,
+                data qubits or rounds are needed and cannot be found.
         """
-        if not isinstance(circuit, stim.Circuit):
-            raise InputError(f"circuit must be a stim.Circuit, got {type(circuit).__name__}")
-        return place(circuit, self._rules, self._data_qubits)
+        return self._place(circuit).circuit
 
     def report(self, circuit: stim.Circuit) -> NoiseReport:
         """Returns what `apply` puts on `circuit`, by channel, and what it leaves without noise on purpose."""
-        return report(circuit, self.apply(circuit))
+        return report(circuit, self._place(circuit), self._rules)
+
+    def _place(self, circuit: stim.Circuit) -> Placed:
+        if not isinstance(circuit, stim.Circuit):
+            raise InputError(f"circuit must be a stim.Circuit, got {type(circuit).__name__}")
+        return place(circuit, self._rules, self._data_qubits)
 
     @classmethod
     def code_capacity(cls, p: float, *, data_qubits: Iterable[int] | None = None) -> "NoiseModel":
@@ -127,8 +135,8 @@ class NoiseModel:
     def phenomenological(cls, p: float, *, data_qubits: Iterable[int] | None = None) -> "NoiseModel":
         """Code-capacity noise before every round, and ancilla measurements that flip with p.
 
-        Each data qubit gets X with p and, independently, Z with p. Preparations, gates and the final data measurement
-        are perfect.
+        Each data qubit gets X with p and, independently, Z with p. Preparations, gates and the final measurement of a
+        data qubit, after which nothing uses it, are perfect; earlier measurements of data flip with p too.
 
         Examples:
             >>> from quell.circuits import NoiseModel, rotated_surface_memory
@@ -191,8 +199,9 @@ class NoiseModel:
         return cls("si1000", (("p", p),), rules)
 
     @classmethod
-    def biased(cls, p: float, eta: float) -> "NoiseModel":
-        """Uniform noise whose Pauli errors favour Z by eta = p_Z / (p_X + p_Y); `math.inf` is pure Z.
+    def biased(cls, p: float, eta: float | str) -> "NoiseModel":
+        """Uniform noise whose Pauli errors favour Z by eta = p_Z / (p_X + p_Y); `math.inf` is pure Z,
+        written `"inf"` in parameters, since JSON has no infinity.
 
         In each channel of total p, errors made of I and Z alone (Z; IZ, ZI, ZZ) have the weight 2·eta and all
         others 1: p_Z = p·eta/(eta + 1), p_X = p_Y = p/(2·eta + 2) on one qubit, 2·eta·p/(6·eta + 12) and
@@ -210,14 +219,12 @@ class NoiseModel:
             ''')
         """
         p = check_rate("p", p)
-        if isinstance(eta, (bool, str)) or not isinstance(eta, SupportsFloat) or not float(eta) >= 0:
-            raise InputError(f"eta must be a number >= 0 (0.5 is unbiased, math.inf is pure Z), got {eta!r}")
-        eta = float(eta)
+        eta = check_bias(eta)
         pairs = [first + second for first in "IXYZ" for second in "IXYZ"][1:]
         one = pauli_channel_1(biased_rates(p, eta, [False, False, True]))
         two = pauli_channel_2(biased_rates(p, eta, [not set(pair) & set("XY") for pair in pairs]))
         rules = RateRules((p, p, p), (p, p, p), one_qubit=one, two_qubit=two, idle_channel=one, idle_spam=one)
-        return cls("biased", (("p", p), ("eta", eta)), rules)
+        return cls("biased", (("p", p), ("eta", "inf" if eta == float("inf") else eta)), rules)
 
     @classmethod
     def pauli25(
@@ -230,6 +237,9 @@ class NoiseModel:
         cx: Sequence[float],
     ) -> "NoiseModel":
         """The 25-parameter circuit noise of arXiv:2604.12841, for circuits of CX, R, RX, M and MX.
+
+        Stim needs `approximate_disjoint_errors=True` to make a detector error model of it, unless the rates of every
+        channel are equal, or an idle channel has a single one.
 
         Args:
             preparation: 2 flips, after R and after RX.
@@ -280,19 +290,24 @@ class NoiseModel:
         preparation and measurement as two such idle steps, (2p - 4p²/3)/3 for each Pauli.
 
         Examples:
+            >>> import stim
             >>> from quell.circuits import NoiseModel
-            >>> NoiseModel.pauli25_from_uniform(0.75).parameters["idle_spam"]
-            (0.25, 0.25, 0.25)
+            >>> NoiseModel.pauli25_from_uniform(0.75).apply(stim.Circuit("M 0"))
+            stim.Circuit('''
+                X_ERROR(0.5) 0
+                M 0
+            ''')
         """
         p = check_rate("p", p, maximum=0.75, because=_DEPOLARIZE1)
         window = (2 * p - 4 * p**2 / 3) / 3
-        return cls.pauli25(
+        model = cls.pauli25(
             preparation=(2 * p / 3,) * 2,
             measurement=(2 * p / 3,) * 2,
             idle_cx=(p / 3,) * 3,
             idle_spam=(window,) * 3,
             cx=(p / _WAYS_OF_TWO,) * _WAYS_OF_TWO,
         )
+        return replace(model, name="pauli25_from_uniform", _parameters=(("p", p),))
 
     @classmethod
     def stim_memory(
@@ -345,15 +360,17 @@ class NoiseModel:
     def from_backend(cls, backend: Any, qubit_map: QubitMap | None = None) -> "NoiseModel":
         """Noise from the calibration of a device.
 
-        Readout error: measurement flip. Reset error: preparation flip, the readout error where a reset has
-        none. Average gate infidelity r: depolarising 3r/2 after one-qubit and 5r/4 after two-qubit gates, the
-        latter from whichever of ecr, cx, cz the pair has, in either direction. S, S_DAG and Z are frame changes:
-        free and instantaneous. X and Y take the error of `x`, I that of `id`, all other one-qubit gates that of one
-        `sx`. Idle: the Pauli twirl of T1 and T2 over the layer's longest operation t, p_X = p_Y =
-        (1 - exp(-t/T1))/4 and p_Z = (1 - exp(-t/T2))/2 - p_X, T2 cut at 2·T1 (Ghosh, Fowler and Geller,
-        arXiv:1210.5799). Preparation and measurement in X or Y take the Z rates: write the H out
-        (`gate_set="stim"`) to have its error too. Gates that need more than one native pair gate (SWAP, ISWAP)
-        and joint measurements are refused.
+        Readout error: measurement flip. Reset error and time: those of the reset, of the readout where a reset has
+        none. Average gate infidelity r: depolarising 3r/2 after one-qubit and 5r/4 after two-qubit gates. A pair gate
+        is the native gate of its own name (CX: cx, CZ: cz) if the pair has that, and else the first of ecr, cx, cz that
+        it has, in either direction. S, S_DAG and Z are frame changes, free and instantaneous; `report` lists them. X
+        and Y take the error of `x`, I that of `id`, all other one-qubit gates that of one `sx`. Idle: every qubit waits
+        for t, the time of the longest chain of operations on one qubit in the layer less the time of its own, and gets
+        the Pauli twirl of T1 and T2 over t, p_X = p_Y = (1 - exp(-t/T1))/4 and p_Z = (1 - exp(-t/T2))/2 - p_X, T2 cut
+        at 2·T1 (Ghosh, Fowler and Geller, arXiv:1210.5799). That is no sum of independent errors: Stim needs
+        `approximate_disjoint_errors=True` to make a detector error model of it. Preparation and measurement in X or Y
+        take the Z rates: write the H out (`gate_set="stim"`) to have its error too. Gates that need more than one
+        native pair gate (SWAP, ISWAP), Pauli products (SPP) and joint measurements are refused.
 
         Args:
             backend: A Qiskit backend, a Qiskit Target, or the path of an IBM calibration CSV. A CSV without
@@ -364,7 +381,9 @@ class NoiseModel:
             InputError: Not a backend, or a map that is not one to one.
             DataError: A calibration file without the needed columns.
             StorageError: A calibration file that cannot be read.
-            CircuitError: From `apply`, for a qubit or pair which the map or the device does not have.
+            CircuitError: From `apply`, for a qubit or pair which the map or the device does not have, or whose
+                error rate or time the circuit needs and the calibration lacks. What a circuit does not use may be
+                broken.
 
         Examples:
             >>> from quell.circuits import NoiseModel
@@ -380,6 +399,8 @@ class NoiseModel:
 def _numbers(data_qubits: Iterable[int] | None) -> tuple[int, ...] | None:
     if data_qubits is None:
         return None
+    if isinstance(data_qubits, str) or not isinstance(data_qubits, Iterable):
+        raise InputError(f"data_qubits must be a list of qubits or None, got {data_qubits!r}")
     numbers = tuple(sorted({check_integer("data_qubits", qubit, minimum=0) for qubit in data_qubits}))
     if not numbers:
         raise InputError("data_qubits must hold at least one qubit, or be None, got none")

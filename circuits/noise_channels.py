@@ -6,13 +6,14 @@ errors are the forms that are.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 from quell.errors import InputError, check_probability
 
 __all__ = [
     "Channel",
     "biased_rates",
+    "check_bias",
     "check_channel_rates",
     "check_rate",
     "check_rates",
@@ -52,10 +53,7 @@ def flip(basis: str, probability: float) -> Channel | None:
 
 def pauli_channel_1(rates: Sequence[float]) -> Channel | None:
     """A one-qubit channel from its rates (px, py, pz); equal rates make a DEPOLARIZE1, a single one an X, Y
-    or Z error.
-
-    Only these forms are sums of independent errors, so only they keep Stim's detector error models exact.
-    PAULI_CHANNEL_1 asks for `approximate_disjoint_errors=True`.
+    or Z error, and others a PAULI_CHANNEL_1, for which Stim asks `approximate_disjoint_errors=True`.
     """
     total = math.fsum(rates)
     present = [(basis, rate) for basis, rate in zip("XYZ", rates, strict=True) if rate > 0]
@@ -107,6 +105,21 @@ def check_channel_rates(name: str, values: Sequence[float], length: int) -> tupl
     if math.fsum(rates) > 1 + 1e-9:
         raise InputError(f"the rates of {name} must sum to at most 1, got {math.fsum(rates):g}")
     return rates
+
+
+def check_bias(eta: object) -> float:
+    """Returns `eta` as a float >= 0, `"inf"` as infinity, or raises `InputError`."""
+    number = math.nan
+    if eta == "inf" or (
+        not isinstance(eta, (bool, str)) and isinstance(eta, SupportsFloat) and not getattr(eta, "ndim", 0)
+    ):
+        try:
+            number = float(eta)
+        except (OverflowError, TypeError, ValueError):
+            number = math.nan
+    if not number >= 0:
+        raise InputError(f"eta must be a number >= 0 (0.5 is unbiased, math.inf is pure Z), got {eta!r}")
+    return number
 
 
 def biased_rates(p: float, eta: float, z_like: Sequence[bool]) -> list[float]:

@@ -3,6 +3,7 @@
 Only models with a strength p have a name here; others are made by their constructors.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,7 @@ def noise_model(name: str, p: float, **options: Any) -> NoiseModel:
     """
     make = _BY_NAME[check_known("noise model", name, NOISE_MODEL_NAMES)]
     try:
-        return make(p, **options)
+        inspect.signature(make).bind(p, **options)
     except TypeError as error:
         raise InputError(f"noise model {name!r} cannot be made from {options!r}: {error}") from None
+    return make(p, **options)

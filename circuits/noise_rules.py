@@ -3,6 +3,7 @@
 A rule answers for one operation at a time and knows nothing of circuits, so that a new kind of noise is a new table.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,26 +34,36 @@ class Rules(Protocol):
     def needs_data(self) -> bool:
         """Whether the model treats data qubits and ancillas differently."""
 
+    @property
+    def timed(self) -> bool:
+        """Whether operations last, so that a qubit waits for what its layer has beyond its own operations."""
+
+    def check(self, name: str, groups: Sequence[tuple[int, ...]]) -> None:
+        """Refuses, with a `CircuitError`, an instruction that the model has no noise for."""
+
+    def free(self, name: str) -> str | None:
+        """Why an instruction has no noise in this model; None where it has."""
+
     def preparation(self, qubit: int, basis: str) -> Channel | None:
         """Placed after a reset in `basis`."""
 
-    def measurement(self, qubit: int, basis: str, *, data: bool) -> Channel | None:
-        """Placed before a measurement in `basis`; `data` says whether this is a data qubit."""
+    def measurement(self, qubit: int, basis: str, *, final: bool) -> Channel | None:
+        """Placed before a measurement in `basis`; `final` says that no use of this data qubit follows."""
 
-    def product_flip(self, name: str, qubits: tuple[int, ...]) -> float:
-        """The probability with which the result of a product measurement is reported wrong."""
+    def product_flip(self, *, final: bool) -> float:
+        """The probability with which the result of a product measurement is reported wrong; `final` as above."""
 
     def gate(self, name: str, qubits: tuple[int, ...]) -> Channel | None:
         """Placed after a gate on one or two qubits."""
 
     def seconds(self, name: str, qubits: tuple[int, ...]) -> float:
-        """How long the operation lasts."""
+        """How long the operation lasts; 0 for what the device does not have, which only noiseless tags let pass."""
 
     def idle(self, qubit: int, *, spam: bool, waited: bool, seconds: float) -> Channel | None:
         """Placed at the end of a layer.
 
         `spam` says that something was prepared or measured in the layer, `waited` that the same held for the
-        layer before, and that the qubit was idle there too; `seconds` is the longest operation of the layer.
+        layer before, and that the qubit was idle there too; `seconds` is how long the qubit waits.
         """
 
 
@@ -72,6 +83,8 @@ class RateRules:
     perfect_data_readout: bool = False
     only: frozenset[str] | None = None
 
+    timed = False
+
     @property
     def idles(self) -> bool:
         """Whether idle qubits get any noise."""
@@ -82,26 +95,34 @@ class RateRules:
         """Whether data qubits must be known."""
         return bool(self.round_channels) or self.single_round or self.perfect_data_readout
 
+    def check(self, name: str, groups: Sequence[tuple[int, ...]]) -> None:  # noqa: ARG002
+        """Refuses what `only` does not name."""
+        if self.only is not None and name not in self.only:
+            raise CircuitError(
+                f"this noise model has no rate for {name}, only for {', '.join(sorted(self.only))}: "
+                'build the circuit from these (gate_set="native"), or take another noise model'
+            )
+
+    def free(self, name: str) -> str | None:  # noqa: ARG002
+        """Rates make no exceptions."""
+        return None
+
     def preparation(self, qubit: int, basis: str) -> Channel | None:  # noqa: ARG002
         """The flip after a reset."""
-        self._check_covered("R" if basis == "Z" else f"R{basis}")
         return flip(basis, self.preparation_flips[_BASES.index(basis)])
 
-    def measurement(self, qubit: int, basis: str, *, data: bool) -> Channel | None:  # noqa: ARG002
+    def measurement(self, qubit: int, basis: str, *, final: bool) -> Channel | None:  # noqa: ARG002
         """The flip before a measurement."""
-        self._check_covered("M" if basis == "Z" else f"M{basis}")
-        if data and self.perfect_data_readout:
+        if final and self.perfect_data_readout:
             return None
         return flip(basis, self.measurement_flips[_BASES.index(basis)])
 
-    def product_flip(self, name: str, qubits: tuple[int, ...]) -> float:  # noqa: ARG002
-        """The measurement flip of the product's basis; of Z where a product may mix bases."""
-        self._check_covered(name)
-        return self.measurement_flips["XYZ".index(name[-1]) if name != "MPP" else 2]
+    def product_flip(self, *, final: bool) -> float:
+        """The measurement flip; models that cover products have the same one in every basis."""
+        return 0.0 if final and self.perfect_data_readout else self.measurement_flips[2]
 
-    def gate(self, name: str, qubits: tuple[int, ...]) -> Channel | None:
+    def gate(self, name: str, qubits: tuple[int, ...]) -> Channel | None:  # noqa: ARG002
         """The channel after a gate."""
-        self._check_covered(name)
         return self.one_qubit if len(qubits) == 1 else self.two_qubit
 
     def seconds(self, name: str, qubits: tuple[int, ...]) -> float:  # noqa: ARG002
@@ -113,10 +134,3 @@ class RateRules:
         if not spam:
             return self.idle_channel
         return None if waited and self.idle_once_per_window else self.idle_spam
-
-    def _check_covered(self, name: str) -> None:
-        if self.only is not None and name not in self.only:
-            raise CircuitError(
-                f"this noise model has no rate for {name}, only for {', '.join(sorted(self.only))}: "
-                'build the circuit from these (gate_set="native"), or take another noise model'
-            )

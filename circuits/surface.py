@@ -6,6 +6,7 @@ Martinis and Cleland, arXiv:1208.0928). Detectors, coordinates and the logical o
 `stim.Circuit.generated`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import stim
@@ -27,8 +28,12 @@ __all__ = ["GATE_SETS", "rotated_surface_memory", "unrotated_surface_memory"]
 GATE_SETS: tuple[str, ...] = ("native", "stim")
 
 _MAX_QUBITS = 1_000_000
-_BYTES_PER_QUBIT = 1200  # measured while building distance 151
-_MAX_DETECTORS = 10**15  # Stim counts measurements in 64 bits
+# Measured while building distance 151; noise adds what its placement keeps of every gate.
+_BYTES_PER_QUBIT = 1200
+_BYTES_PER_NOISY_QUBIT = 9000
+_NOISY_QUBITS_PER_SECOND = 5000
+_MAX_MEASUREMENTS = 10**15  # Stim counts them in 64 bits
+_MAX_PRINTED = 10**30
 
 
 def rotated_surface_memory(
@@ -57,14 +62,15 @@ def rotated_surface_memory(
             checks, and MR.
         order: One of `ROTATED_ORDERS`, the sequence in which a check meets its data qubits. `"stim"` and its
             mirror images keep the full circuit distance in both bases. `"hooks_along_logical"` is wrong on
-            purpose: hook errors run along the logical, and the circuit distance falls to (distance + 1) / 2.
+            purpose: hook errors run along the logical, and the circuit distance falls to (distance + 1) / 2,
+            given at least (distance - 1) / 2 rounds.
         orientation: One of `ORIENTATIONS`. `"stim"`: X checks on the boundaries y = 0 and y = 2 distance, X
             logical a column, Z logical a row. `"exchanged"`: X and Z checks change places. Gate orders turn
             with it.
 
     Raises:
         InputError: An argument is outside its limits.
-        TooLargeError: The code has more than a million qubits.
+        TooLargeError: The code has more than a million qubits, or rounds times qubits exceed 10^15.
 
     Examples:
         >>> from quell.circuits import NoiseModel, rotated_surface_memory
@@ -106,7 +112,7 @@ def unrotated_surface_memory(
 
     Raises:
         InputError: An argument is outside its limits.
-        TooLargeError: The code has more than a million qubits.
+        TooLargeError: The code has more than a million qubits, or rounds times qubits exceed 10^15.
 
     Examples:
         >>> from quell.circuits import NoiseModel, unrotated_surface_memory
@@ -138,18 +144,26 @@ def _memory(
     if noise is not None and not isinstance(noise, NoiseModel):
         raise InputError(f"noise must be a NoiseModel or None, got {noise!r}: try NoiseModel.si1000(0.001)")
     if num_qubits > _MAX_QUBITS:
+        gib = num_qubits * (_BYTES_PER_QUBIT if noise is None else _BYTES_PER_NOISY_QUBIT) // 2**30
+        what = "for the circuit alone"
+        if noise is not None:
+            what = f"and {_count(num_qubits // _NOISY_QUBITS_PER_SECOND)} seconds for the circuit and its noise alone"
         raise TooLargeError(
-            f"distance {distance} needs {num_qubits:,} qubits and about "
-            f"{num_qubits * _BYTES_PER_QUBIT / 2**30:,.0f} GiB for the circuit alone; "
+            f"distance {_count(distance, '')} needs {_count(num_qubits)} qubits and about {_count(gib)} GiB {what}; "
             f"the limit is {_MAX_QUBITS:,} qubits: lower distance"
         )
-    if rounds * num_qubits > _MAX_DETECTORS:
+    if rounds * num_qubits > _MAX_MEASUREMENTS:
         raise TooLargeError(
-            f"{rounds:,} rounds of {num_qubits:,} qubits need about {rounds * num_qubits // 2:,} detectors; "
-            f"the limit is {_MAX_DETECTORS // 2:,}: lower rounds or distance"
+            f"{_count(rounds)} rounds of {num_qubits:,} qubits need about {_count(rounds * num_qubits // 2)} "
+            f"detectors; the limit is {_MAX_MEASUREMENTS // 2:,}: lower rounds or distance"
         )
     circuit = _Writer(build(distance, order, orientation), basis.upper(), gate_set).write(rounds)
     return circuit if noise is None else noise.apply(circuit)
+
+
+def _count(number: int, separator: str = ",") -> str:
+    """A number in digits, or by its size where Python would refuse to print all of them."""
+    return f"{number:{separator}}" if number < _MAX_PRINTED else f"10^{int(number.bit_length() * math.log10(2))}"
 
 
 class _Writer:

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import math
+import numbers
 import warnings
 from collections.abc import Iterable
 
@@ -48,7 +49,8 @@ class Limits:
                 )
         if max_errors is not None:
             max_errors = check_integer("max_errors", max_errors, minimum=1)
-        if target_relative_error is not None and not (0 < target_relative_error < math.inf):
+        number = isinstance(target_relative_error, numbers.Real)
+        if target_relative_error is not None and not (number and 0 < target_relative_error < math.inf):
             raise InputError(f"target_relative_error must be > 0, got {target_relative_error!r}; 0.1 is usual")
         if max_shots is None and max_errors is None and target_relative_error is None:
             return None
@@ -69,8 +71,12 @@ class Limits:
             return True
         if self.target_relative_error is None or not stats.errors:
             return False
-        low, high = binomial_interval(stats.errors, stats.shots - stats.discards)
-        rate = stats.errors / (stats.shots - stats.discards)
+        kept = stats.shots - stats.discards
+        rate = stats.errors / kept
+        # The normal approximation, by a factor two, spares most calls the exact interval.
+        if _Z * math.sqrt((1 - rate) / stats.errors) > 2 * self.target_relative_error:
+            return False
+        low, high = binomial_interval(stats.errors, kept)
         return bool((high - low) / 2 <= self.target_relative_error * rate)
 
     def errors_wanted(self) -> int | None:
@@ -93,21 +99,22 @@ class Book:
     def __init__(self, jobs: list[Job], limits: Limits | None, *, mix_settings: bool) -> None:
         self.jobs = jobs
         self.collected = sinter.AnonTaskStats()  # in this run, over all jobs
-        self._mix_settings = mix_settings
+        self.refuse_other_settings = not mix_settings
         self._limits = {job.key: _limits_of(job, limits) for job in jobs}
         self._stats = {job.key: sinter.AnonTaskStats() for job in jobs}
         self._open = {job.key: job for job in jobs}
         self._aliases: dict[str, str | None] = {key: key for key in self._stats}
+        self._orders: dict[str, frozenset[str]] = {}  # of a job's metadata, once a row is in doubt
         self._by_metadata: dict[str, list[Job]] = collections.defaultdict(list)
         for job in jobs:
             self._by_metadata[metadata_text(job.task.json_metadata)].append(job)
-        self._close_done()
+        self._close_done(self._stats)
 
     def add(self, job: Job, stats: sinter.AnonTaskStats) -> None:
         """Books a chunk of this run."""
         self._stats[job.key] += stats
         self.collected += stats
-        self._close_done(job)
+        self._close_done([job.key])
 
     def add_rows(self, rows: Iterable[sinter.TaskStats]) -> None:
         """Books rows of files: to the job they belong to, under whatever order of metadata keys, if there is one.
@@ -115,47 +122,60 @@ class Book:
         Raises:
             IdentityError: A row is a job's but for the settings of its decoder.
         """
+        touched = set()
         for row in rows:
             if row.strong_id not in self._aliases:
                 self._aliases[row.strong_id] = self._job_of(row)
             key = self._aliases[row.strong_id]
             if key is not None:
                 self._stats[key] += row.to_anon_stats()
-        self._close_done()
+                touched.add(key)
+        self._close_done(touched)
 
     def _job_of(self, row: sinter.TaskStats) -> str | None:
         """Finds the job of a row that was written with another order of keys."""
         alike = self._by_metadata.get(metadata_text(row.json_metadata), [])
         same = [job for job in alike if job.decoder_name == row.decoder]
         for job in same:
-            if row.strong_id in other_key_orders(job.task, job.given_metadata):
+            if job.key not in self._orders:
+                self._orders[job.key] = frozenset(other_key_orders(job.task, job.given_metadata))
+            if row.strong_id in self._orders[job.key]:
                 return job.key
         if same and row.json_metadata is not None:
             warnings.warn(
                 f"the file holds {row.shots:,} shots with decoder {row.decoder!r} and metadata {row.json_metadata} "
-                f"that belong to another circuit or detector error model than yours; they do not count",
+                f"that do not count: they belong to another circuit or detector error model than yours, or sinter "
+                f"wrote them with more than eight metadata keys in an order that cannot be found out",
                 stacklevel=2,
             )
-        elif not self._mix_settings:
-            for job in alike:
-                name = base_name(job.decoder_name)
-                if base_name(row.decoder) == name and all(row.decoder != job.decoder_name for job in alike):
-                    raise IdentityError(
-                        f"the file holds {row.shots:,} shots with metadata {row.json_metadata} by {row.decoder}, and "
-                        f"this sweep's decoder is {job.decoder_name}: the same name with other settings. Give the "
-                        f"decoder another name, save to another file, or pass mix_settings=True to keep both apart "
-                        f"in this one"
-                    )
+        elif self.refuse_other_settings:
+            self._refuse_other_settings(row, alike)
         return None
 
-    def _close_done(self, job: Job | None = None) -> None:
-        for key in [job.key] if job is not None else list(self._open):
+    def _refuse_other_settings(self, row: sinter.TaskStats, alike: list[Job]) -> None:
+        if any(row.decoder == job.decoder_name for job in alike):
+            return
+        for job in alike:
+            if base_name(row.decoder) == base_name(job.decoder_name):
+                raise IdentityError(
+                    f"the file holds {row.shots:,} shots with metadata {row.json_metadata} by {row.decoder}, and "
+                    f"this sweep's decoder is {job.decoder_name}: the same name with other settings, or with settings "
+                    f"that nobody wrote down. Give the decoder another name, save to another file, or pass "
+                    f"mix_settings=True to keep both apart in this one"
+                )
+
+    def _close_done(self, keys: Iterable[str]) -> None:
+        for key in keys:
             if key in self._open and self._limits[key].done(self._stats[key]):
                 del self._open[key]
 
-    def unfinished(self) -> list[Job]:
+    def unfinished(self) -> Iterable[Job]:
         """The jobs that need more, in order."""
-        return list(self._open.values())
+        return self._open.values()
+
+    def num_unfinished(self) -> int:
+        """How many jobs need more."""
+        return len(self._open)
 
     def finished(self) -> bool:
         """Whether no job needs more."""

@@ -5,6 +5,8 @@
 
 import collections
 import dataclasses
+import numbers
+import pickle
 import tempfile
 import threading
 import time
@@ -47,23 +49,30 @@ class Work:
 
     Attributes:
         task: A `sinter.Task` with circuit, detector error model and decoder name.
-        decoder: The decoder, or a sampler that takes its place.
+        decoder: The decoder, or a sampler that takes its place, as `cloudpickle` saves it: classes from `__main__`
+            and notebooks come along by value. It is pickled once for all tasks that it decodes.
         count_observable_error_combos: As in `sinter.collect`.
         count_detection_events: As in `sinter.collect`.
     """
 
     task: sinter.Task
-    decoder: sinter.Decoder | sinter.Sampler
+    decoder: bytes
     count_observable_error_combos: bool = False
     count_detection_events: bool = False
 
     def to_bytes(self) -> bytes:
-        """Pickles the work so that classes from `__main__` and notebooks come along by value."""
-        return bytes(cloudpickle.dumps(self))
+        """Returns the work as bytes that `from_bytes` reads."""
+        return pickle.dumps(self)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> "Work":
+        """Reads what `to_bytes` wrote; only for bytes of one's own, since unpickling runs code."""
+        work: Work = pickle.loads(data)
+        return work
 
     def compile(self, folder: Path) -> sinter.CompiledSampler:
         """Compiles the sampler; decoders that work through files use `folder`."""
-        sampler = self.decoder
+        sampler: sinter.Decoder | sinter.Sampler = cloudpickle.loads(self.decoder)
         if not isinstance(sampler, sinter.Sampler):
             sampler = StimThenDecodeSampler(
                 decoder=sampler,
@@ -100,19 +109,33 @@ class _BatchedSampler:
         start = time.monotonic()
         stats = self.sampler.sample(shots)
         seconds = time.monotonic() - start
-        if not isinstance(stats, sinter.AnonTaskStats) or stats.shots < 1:
-            raise SweepError(f"a sampler must return sinter.AnonTaskStats with at least one shot, got {stats!r}")
+        counted = _checked(stats)
         if seconds > 1.3 * _BATCH_SECONDS:
             self.batch = max(1, self.batch // 2)
         elif shots == self.batch and seconds < _BATCH_SECONDS / 8:
             self.batch = min(4 * self.batch, max_batch)
-        return sinter.AnonTaskStats(
-            shots=int(stats.shots),
-            errors=int(stats.errors),
-            discards=int(stats.discards),
-            seconds=float(stats.seconds),
-            custom_counts=collections.Counter({key: int(value) for key, value in stats.custom_counts.items()}),
-        )
+        return counted
+
+
+def _checked(stats: object) -> sinter.AnonTaskStats:
+    """Returns what a sampler counted, in Python's own integers, or says what is wrong with it."""
+    if not isinstance(stats, sinter.AnonTaskStats):
+        raise SweepError(f"a sampler must return sinter.AnonTaskStats, got {stats!r:.200}")
+    counts = {"shots": stats.shots, "errors": stats.errors, "discards": stats.discards, **stats.custom_counts}
+    for name, count in counts.items():
+        if not isinstance(name, str):
+            raise SweepError(f"custom_counts must have names that are strings, got {name!r}")
+        if not isinstance(count, numbers.Integral):
+            raise SweepError(f"a sampler must count in whole numbers, got {name} = {count!r}")
+    if stats.shots < 1:
+        raise SweepError("a sampler must take at least one shot each time it is called, got 0")
+    return sinter.AnonTaskStats(
+        shots=int(stats.shots),
+        errors=int(stats.errors),
+        discards=int(stats.discards),
+        seconds=float(stats.seconds),
+        custom_counts=collections.Counter({key: int(value) for key, value in stats.custom_counts.items()}),
+    )
 
 
 class _Cache(threading.local):
@@ -120,7 +143,13 @@ class _Cache(threading.local):
 
     def __init__(self) -> None:
         self.samplers: collections.OrderedDict[str, _BatchedSampler] = collections.OrderedDict()
-        self.folder = tempfile.TemporaryDirectory(prefix="quell-decoder-")
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def new_folder(self) -> Path:
+        """A folder for a decoder that works through files."""
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="quell-decoder-", ignore_cleanup_errors=True)
+        return Path(tempfile.mkdtemp(dir=self.folder.name))
 
 
 _cache = _Cache()
@@ -141,21 +170,20 @@ def run_chunk(
         The statistics of at least one shot.
 
     Examples:
-        >>> import sinter, stim
+        >>> import cloudpickle, sinter, stim
         >>> from quell.qec.sweeps.chunk import ChunkLimits, Work, run_chunk
         >>> circuit = stim.Circuit.generated("repetition_code:memory", distance=3, rounds=2,
         ...                                  before_round_data_depolarization=0.1)
         >>> task = sinter.Task(circuit=circuit, decoder="pymatching",
         ...                    detector_error_model=circuit.detector_error_model(decompose_errors=True))
-        >>> work = Work(task, sinter.BUILT_IN_DECODERS["pymatching"])
+        >>> work = Work(task, cloudpickle.dumps(sinter.BUILT_IN_DECODERS["pymatching"]))
         >>> run_chunk(task.strong_id(), work.to_bytes, ChunkLimits(max_shots=100)).shots
         100
     """
     sampler = _cache.samplers.get(key)
     if sampler is None:
-        loaded: Work = cloudpickle.loads(work())
-        folder = Path(tempfile.mkdtemp(dir=_cache.folder.name))
-        sampler = _BatchedSampler(loaded.compile(folder))
+        loaded = Work.from_bytes(work())
+        sampler = _BatchedSampler(loaded.compile(_cache.new_folder()))
         while len(_cache.samplers) >= _CACHED_SAMPLERS:
             _cache.samplers.popitem(last=False)
         _cache.samplers[key] = sampler

@@ -3,6 +3,7 @@
 Nothing is reported before it is on disk. Two sweeps on one file see each other's rows and share the work.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -14,19 +15,22 @@ from typing import TypedDict, Unpack
 
 import sinter
 
-from quell.errors import InputError, SweepError, TooLargeError, check_integer
+from quell.errors import InputError, StorageError, SweepError, TooLargeError, check_integer
 from quell.qec.sweeps.booking import Book, Limits
-from quell.qec.sweeps.chunk import ChunkLimits
+from quell.qec.sweeps.chunk import ChunkLimits, Work
 from quell.qec.sweeps.engine import Engine, LocalProcesses, WorkerDied
+from quell.qec.sweeps.identity import AnyDecoder
 from quell.qec.sweeps.progress import ProgressBar
 from quell.qec.sweeps.store import ResultsFile, read_stats
-from quell.qec.sweeps.tasks import AnyDecoder, Decoders, Job, Tasks, memory_bytes, prepare_jobs
+from quell.qec.sweeps.tasks import Decoders, Job, Tasks, memory_bytes, prepare_jobs
 
 __all__ = ["SweepOptions", "iter_sweep", "sweep"]
 
 _FIRST_CHUNK_SECONDS = 0.1
 _CHUNK_SECONDS = 2.0  # what a killed run may have to repeat, for each worker
 _LAST_CHUNK_SECONDS = 1.0  # how long an interrupted run waits for batches under way
+_LAST_LOCK_SECONDS = 0.2  # and then for a file that another process has locked
+_SMALLEST_CHUNK = 1024  # shots: less is not worth a row
 _MAX_DEATHS = 3
 _BYTES_PER_WORKER = 150_000_000
 
@@ -72,18 +76,21 @@ def sweep(
 
     Args:
         tasks: `stim.Circuit`s or `sinter.Task`s. A task may name its own decoder, bring its own detector error model,
-            masks for post-selection, and `collection_options` (the smaller limit holds). Give tasks metadata such as
-            `{"d": 5, "p": 0.003, "r": 5}`: fits and plots read it.
+            masks for post-selection, and `collection_options` (the smaller limit holds; batches start with one shot
+            whatever `start_batch_size` says). Give tasks metadata such as `{"d": 5, "p": 0.003, "r": 5}`: fits and
+            plots read it.
         decoders: For tasks that name none: names, `sinter.Decoder`s or `sinter.Sampler`s, or a dict of them by name.
             Names are sinter's (`"pymatching"`, `"pymatching-correlated"`, …) or keys of `custom_decoders`.
         custom_decoders: Decoders that names may refer to. Any decoder that is not sinter's own goes into the results
             as `name@<12 hex digits>`, the digits standing for its settings: what its method `settings_id() -> str`
             returns, or all of its state.
         max_shots: Shots of a task after which it is done. Default: 10,000,000, if another limit is given.
-        max_errors: Errors of a task after which it is done; a few more may come in.
+        max_errors: Errors of a task after which it is done. As with sinter, the batches under way still count, so
+            that a small limit may be passed by some: with many workers, by a few batches' worth.
         target_relative_error: A task is done when half the width of its 95 % likelihood interval is at most this
             fraction of its error rate. 0.1 takes about 400 errors.
-        save: A CSV file of sinter's to go on from and to add to. Several sweeps may share it at the same time.
+        save: A CSV file of sinter's to go on from and to add to. Several sweeps may share it at the same time; they
+            see each other's rows, and together pass a limit by no more than the chunks under way, of 2 s each.
         existing: Further CSV files whose rows count. A file named twice, or its copy, counts once.
         num_workers: Worker processes. Default: one for each core that this process may use.
         progress: Whether to show a progress bar. Default: in a terminal and in a notebook.
@@ -182,8 +189,9 @@ class _Sweep:
         self.jobs = prepare_jobs(tasks, decoders, options.get("custom_decoders") or {}, self.num_workers)
         self.book = Book(self.jobs, limits, mix_settings=options.get("mix_settings", False))
         self.file: ResultsFile | None = None
-        self.outstanding: dict[Future, tuple[Job, int]] = {}
-        self.work: dict[str, bytes] = {}
+        self.under_way = _UnderWay()
+        self.decoders: dict[int, bytes] = {}  # pickled, by identity of the decoder
+        self.work: dict[str, bytes] = {}  # of the tasks that are being sampled
         self.num_chunks: dict[str, int] = {}
         self.deaths: dict[str, int] = {}
 
@@ -198,12 +206,15 @@ class _Sweep:
                 return
             # Everything that can go wrong with a decoder's pickle goes wrong before the first worker starts.
             for job in self.book.unfinished():
-                self._work_of(job)
-            engine: Engine = LocalProcesses(min(self.num_workers, self.book.most_useful_workers()))
+                self._pickled(job)
+            engine = LocalProcesses(min(self.num_workers, self.book.most_useful_workers()))
             stack.callback(engine.close)
-            stack.callback(self._drain, engine)
+            engine.start()
+            stack.callback(self._drain, engine, os.getpid())
             while self._fill(engine):
-                done, _ = concurrent.futures.wait(self.outstanding, return_when=concurrent.futures.FIRST_COMPLETED)
+                done, _ = concurrent.futures.wait(
+                    self.under_way.futures, return_when=concurrent.futures.FIRST_COMPLETED
+                )
                 for future in done:
                     stat = self._receive(future, engine)
                     bar.update(self.book.tasks_done(), self.book.collected)
@@ -216,68 +227,89 @@ class _Sweep:
         if save is not None:
             self.file = stack.enter_context(ResultsFile(save))
             others = [path for path in others if not self.file.same_file(path)]
-        self.book.add_rows(read_stats(*others, unlike=self.file))
+        if others:
+            self.book.add_rows(read_stats(*others, unlike=self.file))
         if self.file is not None:
             self.book.add_rows(self.file.read_new())
+        self.book.refuse_other_settings = False  # others may add what they like from now on
+
+    def _pickled(self, job: Job) -> bytes:
+        key = id(job.decoder)
+        if key not in self.decoders:
+            self.decoders[key] = job.pickled_decoder()
+        return self.decoders[key]
 
     def _work_of(self, job: Job) -> bytes:
         if job.key not in self.work:
-            self.work[job.key] = job.work(
+            self.work[job.key] = Work(
+                job.task,
+                self._pickled(job),
                 count_observable_error_combos=self.options.get("count_observable_error_combos", False),
                 count_detection_events=self.options.get("count_detection_events", False),
-            )
+            ).to_bytes()
         return self.work[job.key]
 
     def _fill(self, engine: Engine) -> bool:
         """Gives every idle worker a chunk; returns whether any is under way."""
-        while len(self.outstanding) < engine.num_workers:
-            running = [job.key for job, _ in self.outstanding.values()]
-            waiting = [job for job in self.book.unfinished() if self.book.shots_left(job) > self._reserved(job.key)]
-            if not waiting:
+        while len(self.under_way.futures) < engine.num_workers:
+            job = self._next_job()
+            if job is None:
                 break
-            # The least served task first: so that a worker stays with its task, and the last tasks are shared.
-            job = min(waiting, key=lambda job: running.count(job.key))
-            sharing = max(1, engine.num_workers // len(self.book.unfinished()))
-            shots_free = self.book.shots_left(job) - self._reserved(job.key)
-            errors_left = self.book.errors_left(job)
-            options = job.task.collection_options
-            ramp = _FIRST_CHUNK_SECONDS * 2 ** min(self.num_chunks.get(job.key, 0), 10)
-            limits = ChunkLimits(
-                max_shots=-(-shots_free // sharing),
-                max_errors=None if errors_left is None else -(-errors_left // (running.count(job.key) + 1)),
-                max_seconds=min(ramp, _CHUNK_SECONDS, options.max_batch_seconds or _CHUNK_SECONDS),
-                max_batch=options.max_batch_size,
-            )
+            limits = self._limits(job, engine.num_workers)
             self.num_chunks[job.key] = self.num_chunks.get(job.key, 0) + 1
-            future = engine.submit(job.key, self._work_of(job), limits)
-            self.outstanding[future] = (job, limits.max_shots)
-        return bool(self.outstanding)
+            self.under_way.add(engine.submit(job.key, self._work_of(job), limits), job, limits.max_shots)
+        return bool(self.under_way.futures)
 
-    def _reserved(self, key: str) -> int:
-        return sum(shots for job, shots in self.outstanding.values() if job.key == key)
+    def _next_job(self) -> Job | None:
+        """The least served job first: so that a worker stays with its task, and the last tasks are shared."""
+        best = None
+        for job in self.book.unfinished():
+            if self.book.shots_left(job) <= self.under_way.shots[job.key]:
+                continue
+            running = self.under_way.running[job.key]
+            if running == 0:
+                return job
+            if best is None or running < self.under_way.running[best.key]:
+                best = job
+        return best
+
+    def _limits(self, job: Job, num_workers: int) -> ChunkLimits:
+        shots_free = self.book.shots_left(job) - self.under_way.shots[job.key]
+        sharing = max(1, num_workers // self.book.num_unfinished())
+        errors_left = self.book.errors_left(job)
+        options = job.task.collection_options
+        ramp = _FIRST_CHUNK_SECONDS * 2 ** min(self.num_chunks.get(job.key, 0), 10)
+        return ChunkLimits(
+            max_shots=max(-(-shots_free // sharing), min(shots_free, _SMALLEST_CHUNK)),
+            max_errors=None if errors_left is None else -(-errors_left // (self.under_way.running[job.key] + 1)),
+            max_seconds=min(ramp, _CHUNK_SECONDS, options.max_batch_seconds or _CHUNK_SECONDS),
+            max_batch=options.max_batch_size,
+        )
 
     def _receive(self, future: Future, engine: Engine) -> sinter.TaskStats | None:
         """Books a chunk, on disk first; a chunk of a worker that died is left to be sampled again."""
-        with _uninterrupted():
-            job, _ = self.outstanding.pop(future)
+        with _uninterrupted(self.file):
+            job = self.under_way.remove(future)
             try:
                 stats = future.result()
             except WorkerDied as death:
                 self.deaths[job.key] = self.deaths.get(job.key, 0) + 1
                 if self.deaths[job.key] >= _MAX_DEATHS:
                     raise SweepError(
-                        f"{death} while it worked on {job}: that was worker number {self.deaths[job.key]} in a row"
+                        f"{death}, while it worked on {job}: that was the death number {self.deaths[job.key]} in a row "
+                        f"of a worker on this task"
                     ) from death
                 return None
             except SweepError as failure:
                 error = SweepError(f"{job}: {failure}")
-                for note in failure.__notes__:
+                for note in getattr(failure, "__notes__", ()):
                     error.add_note(note)
                 raise error from None
             self.deaths.pop(job.key, None)
             stat = self._save(job, stats)
         if self.book.done(job):
             engine.interrupt(job.key)
+            self.work.pop(job.key, None)
         return stat
 
     def _save(self, job: Job, stats: sinter.AnonTaskStats) -> sinter.TaskStats:
@@ -287,27 +319,55 @@ class _Sweep:
         self.book.add(job, stats)
         return stat
 
-    def _drain(self, engine: Engine) -> None:
+    def _drain(self, engine: Engine, owner: int) -> None:
         """Saves what workers have when a sweep is ended early; without early end there is nothing."""
-        if not self.outstanding or self.file is None:
+        if not self.under_way.futures or self.file is None or os.getpid() != owner:
             return
         engine.interrupt()
-        concurrent.futures.wait(self.outstanding, timeout=_LAST_CHUNK_SECONDS)
-        for future in [future for future in self.outstanding if future.done()]:
-            job, _ = self.outstanding.pop(future)
+        concurrent.futures.wait(self.under_way.futures, timeout=_LAST_CHUNK_SECONDS)
+        self.file.patience = _LAST_LOCK_SECONDS
+        for future in [future for future in self.under_way.futures if future.done()]:
+            job = self.under_way.remove(future)
             if future.exception() is None:
-                self._save(job, future.result())
+                with contextlib.suppress(StorageError):  # the error that ended the sweep is the one to be seen
+                    self._save(job, future.result())
+
+
+class _UnderWay:
+    """The chunks that workers have, counted by task."""
+
+    def __init__(self) -> None:
+        self.futures: dict[Future, tuple[Job, int]] = {}
+        self.running: collections.Counter[str] = collections.Counter()
+        self.shots: collections.Counter[str] = collections.Counter()  # that they may take
+
+    def add(self, future: Future, job: Job, shots: int) -> None:
+        self.futures[future] = (job, shots)
+        self.running[job.key] += 1
+        self.shots[job.key] += shots
+
+    def remove(self, future: Future) -> Job:
+        job, shots = self.futures.pop(future)
+        self.running[job.key] -= 1
+        self.shots[job.key] -= shots
+        return job
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Holds a Ctrl-C back until what must not be cut in two is done."""
+def _uninterrupted(file: ResultsFile | None) -> Iterator[None]:
+    """Holds a Ctrl-C back until what must not be cut in two is done; waiting for a locked file is cut short."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
     held: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        held.append((number, frame))
+        if file is not None:
+            file.patience = _LAST_LOCK_SECONDS
+
+    signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
@@ -324,6 +384,8 @@ def _check_options(options: SweepOptions) -> None:
     existing = options.get("existing", ())
     if isinstance(existing, (str, os.PathLike)):
         raise InputError(f"existing must be a list of files, got {existing!r}: write existing=[{existing!r}]")
+    if options.get("save") == "":
+        raise InputError("save must be the name of a file, got an empty one; leave it out to save nothing")
 
 
 def _checked_num_workers(num_workers: int | None) -> int:

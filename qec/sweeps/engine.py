@@ -7,15 +7,18 @@ at once, because its socket closes; another takes its place.
 import contextlib
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import sinter
 
@@ -24,6 +27,11 @@ from quell.qec.sweeps.chunk import ChunkLimits
 
 __all__ = ["Engine", "LocalProcesses", "WorkerDied"]
 
+_POLL_SECONDS = 0.2
+try:
+    _FIRST_FOLDER = os.getcwd()
+except OSError:  # a folder that was removed
+    _FIRST_FOLDER = ""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -47,7 +55,7 @@ class Engine(Protocol):
 
 
 class LocalProcesses:
-    """Runs chunks in processes of this machine.
+    """Runs chunks in processes of this machine, from `start` to `close`.
 
     Args:
         num_workers: How many. Numerical libraries in them share the cores evenly, unless the environment says
@@ -57,9 +65,26 @@ class LocalProcesses:
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
         self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="quell-", ignore_cleanup_errors=True)
-        environment = _worker_environment(num_workers, self._folder.name)
-        self._workers = [_Worker(environment) for _ in range(num_workers)]
+        self._workers: list[_Worker] = []
+        self._folder: str | None = None
+        self._owner = os.getpid()
+
+    def start(self) -> None:
+        """Starts the processes.
+
+        Raises:
+            SweepError: They cannot be started, for want of memory or file handles.
+        """
+        try:
+            self._folder = tempfile.mkdtemp(prefix="quell-")
+            environment = _worker_environment(self.num_workers, self._folder)
+            while len(self._workers) < self.num_workers:
+                self._workers.append(_Worker(environment))
+                self._workers[-1].start()
+        except OSError as error:
+            raise SweepError(
+                f"cannot start {self.num_workers} worker processes: {error.strerror}; lower num_workers"
+            ) from error
 
     def submit(self, key: str, work: bytes, limits: ChunkLimits) -> "Future[sinter.AnonTaskStats]":
         """Gives the chunk to an idle worker, if there is one to a worker that knows the task already."""
@@ -78,12 +103,15 @@ class LocalProcesses:
                 worker.interrupt()
 
     def close(self) -> None:
-        """Kills the processes and waits for their threads."""
+        """Kills the processes, and whatever they have started, and waits for their threads."""
+        if os.getpid() != self._owner:
+            return  # a fork of the user's program: the workers are not its own
         for worker in self._workers:
             worker.close()
         for worker in self._workers:
-            worker.thread.join()
-        self._folder.cleanup()
+            worker.join()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 _Order = tuple[str, bytes, ChunkLimits, "Future[sinter.AnonTaskStats]"]
@@ -99,48 +127,59 @@ class _Worker:
         self.orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self.number = 0  # of the current run
         self.closed = False
+        self.process: subprocess.Popen[bytes] | None = None
+        self.connection: Connection | None = None
         self._send_lock = threading.Lock()
         self._life_lock = threading.Lock()
-        self._start()
-        self.thread = threading.Thread(target=self._loop, daemon=True)
-        self.thread.start()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Starts the process and the thread."""
+        self._start_process()
+        self._thread.start()
+
+    def _start_process(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
+            self.connection = Connection(ours.detach())
             # The worker's output goes to stderr: what the user's own program prints stays clean.
+            stderr = 2 if _is_open(2) else subprocess.DEVNULL
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "quell.qec.sweeps.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=2,
+                stdout=stderr,
+                stderr=stderr,
                 env=self.environment,
                 process_group=0,
             )
-        self.connection = Connection(ours.detach())
 
     def _loop(self) -> None:
         while (order := self.orders.get()) is not None:
             key, work, limits, future = order
+            # Whatever goes wrong here, the sweep must hear of it, or it would wait for ever.
             try:
-                stats = self._run(key, work, limits)
-            except (EOFError, OSError):
-                error: Exception = self._died()
+                result: sinter.AnonTaskStats | SweepError = self._run_or_say_why(key, work, limits)
             except SweepError as failure:
-                error = failure
-            else:
-                self.key = None
-                future.set_result(stats)
-                continue
+                result = failure
+            except BaseException as failure:
+                result = SweepError(f"the answer of a worker is not usable: {type(failure).__name__}: {failure}")
             self.key = None
-            future.set_exception(error)
-        self.connection.close()
-        self.process.wait()
+            if isinstance(result, SweepError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    def _run_or_say_why(self, key: str, work: bytes, limits: ChunkLimits) -> sinter.AnonTaskStats | WorkerDied:
+        try:
+            return self._run(key, work, limits)
+        except (EOFError, OSError):
+            return self._died()
 
     def _run(self, key: str, work: bytes, limits: ChunkLimits) -> sinter.AnonTaskStats:
         self._send("run", self.number, key, limits)
         while True:
-            kind, *rest = self.connection.recv()
+            kind, *rest = self._receive()
             if kind == "need":
                 self._send("work", work)
             elif kind == "done":
@@ -153,13 +192,27 @@ class _Worker:
                 failure.add_note(f"In the worker:\n{rest[1]}")
                 raise failure
 
+    def _receive(self) -> tuple[Any, ...]:
+        assert self.connection is not None
+        assert self.process is not None
+        # A process that a decoder forked may hold the socket open after its worker has died.
+        while not self.connection.poll(_POLL_SECONDS):
+            if self.process.poll() is not None and not self.connection.poll(0):
+                raise EOFError
+        message: tuple[Any, ...] = self.connection.recv()
+        return message
+
     def _send(self, *message: object) -> None:
+        assert self.connection is not None
         with self._send_lock:
             self.connection.send(message)
 
     def _died(self) -> WorkerDied:
         """Says how the process ended, and starts another."""
+        assert self.connection is not None
+        assert self.process is not None
         self.connection.close()
+        self._kill()
         code = self.process.wait()
         if code >= 0:
             how = f"ended with exit code {code}; what it printed is on stderr"
@@ -170,18 +223,45 @@ class _Worker:
         self.last_key = None
         with self._life_lock:
             if not self.closed:
-                self._start()
+                try:
+                    self._start_process()
+                except OSError as error:
+                    raise SweepError(f"a worker process {how}, and no other can be started: {error}") from error
         return WorkerDied(f"a worker process {how}")
 
     def interrupt(self) -> None:
+        """Asks the current run to end soon."""
         with contextlib.suppress(OSError):
             self._send("stop", self.number)
 
     def close(self) -> None:
+        """Kills the process."""
         with self._life_lock:
             self.closed = True
-            self.process.kill()
+            self._kill()
         self.orders.put(None)
+
+    def _kill(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def join(self) -> None:
+        """Waits for the thread and the process to end."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self.process is not None:
+            self.process.wait()
+        if self.connection is not None:
+            self.connection.close()
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _worker_environment(num_workers: int, folder: str) -> dict[str, str]:
@@ -190,7 +270,12 @@ def _worker_environment(num_workers: int, folder: str) -> dict[str, str]:
     Temporary files go into `folder`, since a worker that is killed cannot remove its own.
     """
     environment = dict(os.environ, TMPDIR=folder)
-    environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    own = set(sysconfig.get_paths().values()) | {sysconfig.get_path("platstdlib") + "/lib-dynload"}
+    here = os.getcwd()
+    # In a notebook and for `python -c` the first entry is "": the folder of now, and the one where it all began.
+    entries = [each for entry in sys.path for each in ([here, _FIRST_FOLDER] if entry == "" else [entry])]
+    wanted = [str(Path(here, entry)) for entry in entries if entry not in own]
+    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(wanted))
     threads = max(1, (os.cpu_count() or 1) // num_workers)
     for variable in _THREAD_VARIABLES:
         environment.setdefault(variable, str(threads))

@@ -5,24 +5,25 @@ its keys were written*. Here the order never matters, and two decoders that diff
 """
 
 import hashlib
-import inspect
 import itertools
 import json
 import math
 import re
-import types
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import sinter
 
 from quell.errors import InputError
+from quell.qec.sweeps.digest import digest_of
 
-__all__ = ["base_name", "canonical_metadata", "name_with_settings", "other_key_orders", "settings_digest"]
+__all__ = ["AnyDecoder", "base_name", "canonical_metadata", "name_with_settings", "other_key_orders", "settings_digest"]
+
+AnyDecoder: TypeAlias = sinter.Decoder | sinter.Sampler
 
 _DIGEST = re.compile(r"@[0-9a-f]{12}$")
-_MAX_KEY_ORDERS = 400_000  # 9! = 362,880: about a second of hashing, and only where a row is in doubt
+_MAX_KEY_ORDERS = 50_000  # 8! = 40,320: half a second of hashing, and only where a row is in doubt
 
 
 def canonical_metadata(metadata: Any) -> Any:
@@ -69,17 +70,19 @@ def base_name(decoder: str) -> str:
     return _DIGEST.sub("", decoder)
 
 
-def name_with_settings(name: str, decoder: "sinter.Decoder | sinter.Sampler") -> str:
+def name_with_settings(name: str, decoder: AnyDecoder) -> str:
     """Returns `name@<12 hex digits>`, the digits standing for everything the decoder was set to."""
     return f"{name}@{settings_digest(decoder)}"
 
 
-def settings_digest(decoder: "sinter.Decoder | sinter.Sampler") -> str:
+def settings_digest(decoder: AnyDecoder) -> str:
     """Returns 12 hexadecimal digits that change whenever a setting of the decoder changes.
 
-    A decoder says what its settings are with a method `settings_id() -> str`. For one that has none, the digest
-    covers its class, and everything that pickling it would save. A class defined in a script's `__main__` or in a
-    notebook is covered with its source text, since its name alone says little about what it does.
+    A decoder says what its settings are with a method `settings_id() -> str`. For one that has none, the digest covers
+    its class and everything that pickling it would save: numbers, arrays, tensors, objects, functions. What can be
+    imported counts by its name; what was defined in a script's `__main__`, in a notebook or in a function counts with
+    its code, for one version of Python, and with the globals that the code uses. A decoder that keeps caches should
+    have `settings_id`, or leave them out in `__getstate__`: they count too.
 
     Raises:
         InputError: A setting that cannot be pickled; the message says which, and asks for `settings_id`.
@@ -95,104 +98,16 @@ def settings_digest(decoder: "sinter.Decoder | sinter.Sampler") -> str:
         >>> settings_digest(Mine(1)) == settings_digest(Mine(2))
         False
     """
-    digest = _Digest()
+    name = type(decoder).__name__
     settings_id = getattr(decoder, "settings_id", None)
-    if callable(settings_id):
-        text = settings_id()
-        if not isinstance(text, str):
-            raise InputError(f"{type(decoder).__name__}.settings_id() must return a str, got {text!r}")
-        digest.add("settings_id", type(decoder).__qualname__, text)
-    else:
-        digest.walk(decoder, type(decoder).__name__)
-    return digest.sha.hexdigest()[:12]
-
-
-class _Digest:
-    """Hashes a value by its structure, so that the result is the same in every process."""
-
-    def __init__(self) -> None:
-        self.sha = hashlib.sha256()
-        self.seen: dict[int, int] = {}
-        self.kept: list[object] = []  # keeps temporaries alive, so that no id is used twice
-
-    def add(self, *parts: str | bytes) -> None:
-        for part in parts:
-            raw = part.encode() if isinstance(part, str) else part
-            self.sha.update(f"{len(raw)}:".encode())
-            self.sha.update(raw)
-
-    def walk(self, value: object, path: str) -> None:
-        """Adds `value`, which stands at `path` below the decoder."""
-        if value is None or isinstance(value, (bool, int, float, complex, str)):
-            self.add(type(value).__name__, repr(value))
-        elif isinstance(value, (bytes, bytearray)):
-            self.add("bytes", bytes(value))
-        elif id(value) in self.seen:
-            self.add("again", str(self.seen[id(value)]))
-        else:
-            self.seen[id(value)] = len(self.seen)
-            self.kept.append(value)
-            self._walk_object(value, path)
-
-    def _walk_object(self, value: object, path: str) -> None:
-        if isinstance(value, np.ndarray) and value.dtype != object:
-            self.add("ndarray", str(value.dtype), str(value.shape), np.ascontiguousarray(value).tobytes())
-        elif isinstance(value, (list, tuple)) and type(value) in (list, tuple):
-            self.add(type(value).__name__, str(len(value)))
-            for index, item in enumerate(value):
-                self.walk(item, f"{path}[{index}]")
-        elif type(value) is dict:
-            self.add("dict", str(len(value)))
-            for key in sorted(value, key=repr):
-                self.walk(key, f"{path} key")
-                self.walk(value[key], f"{path}.{key}")
-        elif isinstance(value, (set, frozenset)):
-            self.add("set", *sorted(_digest_of(item, path) for item in value))
-        elif isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
-            self._add_definition(value, path)
-        else:
-            self._walk_reduced(value, path)
-
-    def _add_definition(self, value: Any, path: str) -> None:
-        """Adds a class or a function: by name where it can be imported, else by its source text."""
-        self.add("definition", value.__qualname__)
-        importable = value.__module__ not in (None, "__main__") and "<" not in value.__qualname__
-        if importable:
-            self.add(value.__module__)
-            return
-        try:
-            self.add(inspect.getsource(value))
-        except (OSError, TypeError):
-            functions = [value] if isinstance(value, types.FunctionType) else vars(value).values()
-            for function in functions:
-                if isinstance(function, types.FunctionType):
-                    self.add(function.__name__, function.__code__.co_code, repr(function.__code__.co_names))
-        if isinstance(value, types.FunctionType):
-            self.walk([cell.cell_contents for cell in value.__closure__ or ()], f"{path} closure")
-
-    def _walk_reduced(self, value: object, path: str) -> None:
-        try:
-            reduced = value.__reduce_ex__(4)
-        except Exception as error:
-            raise InputError(
-                f"{path} is a {type(value).__name__} that cannot be pickled ({error}), so results cannot be told "
-                f"apart from those of other settings: give the decoder a method settings_id() -> str"
-            ) from error
-        if isinstance(reduced, str):
-            self.add("global", reduced)
-            return
-        constructor, arguments, *rest = reduced
-        self._add_definition(type(value), path)
-        self.walk(constructor, path)
-        self.walk(arguments, path)
-        for part in rest:
-            self.walk(list(part) if isinstance(part, Iterator) else part, path)
-
-
-def _digest_of(value: object, path: str) -> str:
-    digest = _Digest()
-    digest.walk(value, path)
-    return digest.sha.hexdigest()
+    if settings_id is None:
+        return digest_of(decoder, name).hex()[:12]
+    if not callable(settings_id):
+        raise InputError(f"{name}.settings_id must be a method that returns a str, got {settings_id!r}")
+    text = settings_id()
+    if not isinstance(text, str):
+        raise InputError(f"{name}.settings_id() must return a str, got {text!r}")
+    return digest_of([type(decoder).__qualname__, text], name).hex()[:12]
 
 
 def other_key_orders(task: sinter.Task, given_metadata: Any = None) -> Iterator[str]:
@@ -203,7 +118,7 @@ def other_key_orders(task: sinter.Task, given_metadata: Any = None) -> Iterator[
         given_metadata: Metadata as the user wrote it; its order is tried first.
 
     Yields:
-        Strong ids: the order given, and then every order, where there are at most 400,000 (nine keys).
+        Strong ids: the order given, and then every order, where there are at most 50,000 (eight keys).
 
     Examples:
         >>> import sinter, stim

@@ -20,7 +20,7 @@ class ProgressBar:
     def __init__(self, num_tasks: int, show: bool | None) -> None:
         notebook = _in_notebook()
         self._bar: Any = None
-        if show is False or (show is None and not notebook and not sys.stderr.isatty()):
+        if show is False or (show is None and not notebook and not _in_terminal()):
             return
         module = importlib.import_module("tqdm.notebook" if notebook else "tqdm")
         self._bar = module.tqdm(
@@ -39,6 +39,10 @@ class ProgressBar:
         """Ends the bar and leaves it on the screen."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _in_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _in_notebook() -> bool:

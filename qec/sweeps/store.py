@@ -15,8 +15,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from stat import S_ISREG
 from types import TracebackType
 from typing import NoReturn
 
@@ -68,14 +69,22 @@ def read_stats(*paths: str | os.PathLike[str], unlike: "ResultsFile | None" = No
             contents.setdefault(path.read_bytes(), path)
         except OSError as error:
             raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    if unlike is not None:
-        contents.pop(unlike.path.read_bytes(), None)
     total: dict[str, sinter.TaskStats] = {}
-    for content, path in contents.items():
+    for content in _without_copies(contents, [] if unlike is None else [unlike.content()]):
+        path = contents[content]
         columns, start = _read_header(content, path)
-        for stat in _parse_rows(content[start:], columns, path, first_line=2):
-            _add(total, stat, path)
+        for row in _parse_rows(content[start:], columns, path, first_line=2):
+            _add(total, row, path)
     return list(total.values())
+
+
+def _without_copies(contents: Iterable[bytes], counted: list[bytes]) -> list[bytes]:
+    """Leaves out every file that another one begins with: a copy, or a copy from before more rows were added."""
+    kept: list[bytes] = []
+    for content in sorted(contents, key=len, reverse=True):
+        if not any(other.startswith(content) for other in [*counted, *kept]):
+            kept.append(content)
+    return [content for content in contents if content in kept]
 
 
 def _add(total: dict[str, sinter.TaskStats], stat: sinter.TaskStats, path: Path) -> None:
@@ -96,7 +105,8 @@ def _read_header(content: bytes, path: Path) -> tuple[list[str], int]:
     if not content.strip():
         raise DataError(f"{path} is empty: expected the header {','.join(_COLUMNS)}")
     first, newline, _ = content.partition(b"\n")
-    columns = [name.strip() for name in first.decode(errors="replace").split(",")]
+    names = next(csv.reader([first.decode("utf-8-sig", errors="replace")]), [])
+    columns = [name.strip() for name in names]
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
         raise DataError(
@@ -118,13 +128,18 @@ def _parse_rows(content: bytes, columns: list[str], path: Path, first_line: int)
         if not any(field.strip() for field in fields):
             continue
         where = f"{path}, line {first_line + index}"
-        # A last row without its newline may be whole, since editors drop it; a row that was cut off never parses.
+        # A last row without its newline may be whole, since editors drop it; one that was cut off lacks fields.
         unfinished = index == len(rows) - 1 and not text.endswith("\n")
         try:
             if len(fields) == len(columns) - 1 and columns[-1] == "custom_counts" and not unfinished:
                 fields = [*fields, ""]  # sinter's reader allows this too
             stat = _parse_row(dict(zip(columns, fields, strict=True)))
         except (ValueError, TypeError, KeyError, AssertionError) as error:
+            if [field.strip() for field in fields] == columns:
+                raise DataError(
+                    f"{where}: the header stands here again, as when files are joined with cat: "
+                    f"join them with `sinter combine a.csv b.csv`"
+                ) from error
             if unfinished:
                 raise DataError(
                     f"{where}: the file is cut off in the middle of this row, which was never reported; "
@@ -197,21 +212,25 @@ class ResultsFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser().absolute()  # the program may change its folder
+        self.patience = _LOCK_SECONDS  # how long to wait for a file that another process has locked
+        self._name = path
         self._descriptor = -1
         self._position = 0  # up to here the file was read
         self._line = 1
 
     def __enter__(self) -> "ResultsFile":
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(exist_ok=True)  # one folder, as sinter does; more may be a slip of the pen
             if not self.path.exists():
                 _create_with_header(self.path)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o666)
         except OSError as error:
-            raise StorageError(f"cannot save to {self.path}: {error.strerror}") from error
+            raise StorageError(f"cannot save to {self._name}: {error.strerror}") from error
         try:
+            if not S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise StorageError(f"cannot save to {self._name}: it is not a regular file")
             with self._locked():
                 if os.fstat(self._descriptor).st_size == 0:
                     self._write((sinter.CSV_HEADER + "\n").encode(), at=0)
@@ -231,6 +250,10 @@ class ResultsFile:
             finally:
                 os.close(self._descriptor)
                 self._descriptor = -1
+
+    def content(self) -> bytes:
+        """Everything that is in the file now."""
+        return self._read(0, os.fstat(self._descriptor).st_size)
 
     def same_file(self, path: str | os.PathLike[str]) -> bool:
         """Tells whether `path` is this file under another name."""
@@ -257,14 +280,14 @@ class ResultsFile:
     def _read_new(self) -> list[sinter.TaskStats]:
         size = os.fstat(self._descriptor).st_size
         if size < self._position:
-            raise StorageError(f"{self.path} became shorter while it was in use: something else rewrote it")
+            raise StorageError(f"{self._name} became shorter while it was in use: something else rewrote it")
         content = self._read(self._position, size)
         if self._position == 0:
             columns, start = _read_header(content, self.path)
             if columns != _COLUMNS:
                 raise DataError(
-                    f"cannot add to {self.path}: its columns are {','.join(columns)}, not {','.join(_COLUMNS)}; "
-                    f"convert it with `sinter combine {self.path}`"
+                    f"cannot add to {self._name}: its columns are {','.join(columns)}, not {','.join(_COLUMNS)}; "
+                    f"convert it with `sinter combine {self._name}`"
                 )
             content = content[start:]
             self._line = 2
@@ -302,25 +325,29 @@ class ResultsFile:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         way_out = "make room and run again to go on from there" if full else "run again to go on from there"
         raise StorageError(
-            f"cannot save to {self.path}: {error.strerror}; all that was reported is in the file, {way_out}"
+            f"cannot save to {self._name}: {error.strerror}; all that was reported is in the file, {way_out}"
         ) from error
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        end = time.monotonic() + _LOCK_SECONDS
+        begin = time.monotonic()
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
-                if time.monotonic() > end:
+                waited = time.monotonic() - begin
+                if waited > self.patience:
                     raise StorageError(
-                        f"{self.path} has been locked by another process for {_LOCK_SECONDS:.0f} s: "
+                        f"{self._name} has been locked by another process for {waited:.1f} s: "
                         f"end that process, or save to another file"
                     ) from error
                 time.sleep(0.01)
             except OSError as error:
-                raise StorageError(f"cannot lock {self.path}: {error.strerror}") from error
+                raise StorageError(
+                    f"cannot lock {self._name}: {error.strerror}; save to a file system that knows file locks, "
+                    f"a local one for example, and copy the file afterwards"
+                ) from error
         try:
             self._check_not_replaced()
             yield
@@ -329,7 +356,7 @@ class ResultsFile:
 
     def _check_not_replaced(self) -> None:
         if not self.same_file(self.path):
-            raise StorageError(f"{self.path} was removed or replaced while it was in use")
+            raise StorageError(f"{self._name} was removed or replaced while it was in use")
 
 
 def _create_with_header(path: Path) -> None:

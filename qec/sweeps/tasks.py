@@ -9,16 +9,15 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, cast
 
+import cloudpickle
 import sinter
 import stim
 
 from quell.errors import CircuitError, InputError, TooLargeError, UnknownNameError, check_known
-from quell.qec.sweeps.chunk import Work
-from quell.qec.sweeps.identity import canonical_metadata, name_with_settings
+from quell.qec.sweeps.identity import AnyDecoder, canonical_metadata, name_with_settings
 
-__all__ = ["AnyDecoder", "Decoders", "Job", "Tasks", "memory_bytes", "prepare_jobs"]
+__all__ = ["Decoders", "Job", "Tasks", "memory_bytes", "prepare_jobs"]
 
-AnyDecoder: TypeAlias = sinter.Decoder | sinter.Sampler
 Named: TypeAlias = tuple[str, AnyDecoder]
 Tasks: TypeAlias = stim.Circuit | sinter.Task | Iterable[stim.Circuit | sinter.Task]
 Decoders: TypeAlias = str | AnyDecoder | Iterable[str | AnyDecoder] | Mapping[str, AnyDecoder]
@@ -69,11 +68,14 @@ class Job:
             custom_counts=counted.custom_counts,
         )
 
-    def work(self, *, count_observable_error_combos: bool, count_detection_events: bool) -> bytes:
-        """What a worker needs, as bytes."""
-        work = Work(self.task, self.decoder, count_observable_error_combos, count_detection_events)
+    def pickled_decoder(self) -> bytes:
+        """The decoder as `Work` wants it.
+
+        Raises:
+            InputError: It cannot be pickled.
+        """
         try:
-            return work.to_bytes()
+            return bytes(cloudpickle.dumps(self.decoder))
         except Exception as error:
             raise InputError(
                 f"decoder {self.task.decoder!r} cannot be sent to a worker process ({error}): "

@@ -51,8 +51,7 @@ class _Inbox:
     def work(self, key: str) -> bytes:
         """Asks for a task's bytes and returns them."""
         self.connection.send(("need", key))
-        kind, data = self.messages.get()
-        assert kind == "work"
+        _, data = self.messages.get()  # the sweep sends nothing else to a worker that runs
         return bytes(data)
 
 
@@ -60,19 +59,30 @@ def main(descriptor: int) -> None:
     """Answers requests on the socket `descriptor` until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the sweep, which says what to do
     connection = Connection(descriptor)
+    os.set_inheritable(descriptor, False)
+    os.register_at_fork(after_in_child=connection.close)  # a child of a decoder has no part in this
     inbox = _Inbox(connection)
     while True:
         _, _, key, limits = inbox.messages.get()
         try:
             stats = run_chunk(key, lambda key=key: inbox.work(key), limits, inbox.stop)  # type: ignore[misc]
         except BaseException as error:
-            answer: tuple[Any, ...] = ("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+            answer: tuple[Any, ...] = ("failed", _describe(error), traceback.format_exc())
         else:
             answer = ("done", stats)
         try:
             connection.send(answer)
         except OSError:
             os._exit(0)
+
+
+def _describe(error: BaseException) -> str:
+    """The error in a line; a bare assertion, such as sinter's, is quoted from the source."""
+    text = str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    if not text and frames:
+        text = str(frames[-1].line)
+    return f"{type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":

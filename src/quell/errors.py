@@ -101,13 +101,11 @@ def check_integer(name: str, value: object, *, minimum: int, odd: bool = False) 
         Traceback (most recent call last):
         quell.errors.InputError: distance must be odd and >= 3, got 4
     """
-    wanted = f"{name} must be {'odd and ' if odd else 'an integer '}>= {minimum}, got {value!r}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise InputError(wanted)
-    number = int(value)
-    if number < minimum or (odd and number % 2 == 0):
-        raise InputError(wanted)
-    return number
+    if not isinstance(value, bool) and isinstance(value, numbers.Integral):
+        number = int(value)
+        if number >= minimum and not (odd and number % 2 == 0):
+            return number
+    raise InputError(f"{name} must be {'odd and ' if odd else 'an integer '}>= {minimum}, got {_shown(value)}")
 
 
 def check_probability(name: str, value: object, *, maximum: float = 1.0) -> float:
@@ -121,13 +119,23 @@ def check_probability(name: str, value: object, *, maximum: float = 1.0) -> floa
         Traceback (most recent call last):
         quell.errors.InputError: p must be a probability between 0 and 1, got -0.1
     """
-    wanted = f"{name} must be a probability between 0 and {maximum:g}, got {value!r}"
-    if isinstance(value, (bool, str)) or not isinstance(value, SupportsFloat):
-        raise InputError(wanted)
-    number = float(value)
-    if math.isnan(number) or not 0 <= number <= maximum:
-        raise InputError(wanted)
-    return number
+    # An array of one number is a float to Python, with a warning; here it is no probability.
+    if not isinstance(value, (bool, str)) and isinstance(value, SupportsFloat) and not getattr(value, "ndim", 0):
+        try:
+            number = float(value)
+        except (OverflowError, TypeError, ValueError):
+            number = math.nan
+        if 0 <= number <= maximum:
+            return number
+    raise InputError(f"{name} must be a probability between 0 and {maximum:g}, got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """Returns `repr(value)`, or its type for integers of more digits than Python prints."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"a {type(value).__name__} too long to print"
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> str:

@@ -1,16 +1,18 @@
 """The formulas of every noise model, against closed forms and enumeration over Pauli errors."""
 
 import itertools
+import json
 import math
 import pickle
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import stim
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quell.circuits import NOISE_MODEL_NAMES, NoiseModel, noise_model, rotated_surface_memory
+from quell.circuits import NOISE_MODEL_NAMES, NoiseModel, noise_model, noise_registry, rotated_surface_memory
 from quell.errors import CircuitError, InputError, UnknownNameError
 
 PAIRS = [a + b for a in "IXYZ" for b in "IXYZ"][1:]
@@ -130,7 +132,7 @@ def test_pauli25_puts_every_parameter_where_it_belongs() -> None:
         M 2
         """
     )
-    for name in ("H 0", "CZ 0 1", "MY 0", "RY 0", "MPP X0*X1"):
+    for name in ("H 0", "CZ 0 1", "MY 0", "RY 0", "MRY 0", "MPP X0*X1"):
         with pytest.raises(CircuitError, match=f"no rate for {name.split()[0]}"):
             noise.apply(stim.Circuit(name))
 
@@ -149,8 +151,10 @@ def test_two_depolarising_steps_make_the_window_of_the_reference() -> None:
     window = noise.apply(stim.Circuit("R 0 1\nTICK\nM 1\nTICK\nR 1\nTICK\nCX 0 1"))
     idle = next(i for i in window if i.name == "DEPOLARIZE1")
     assert idle.gate_args_copy()[0] / 3 == pytest.approx(twice["X"], abs=1e-15)
-    assert noise.parameters["preparation"] == noise.parameters["measurement"]
-    assert noise.parameters["preparation"] == pytest.approx((0.2, 0.2))
+    assert noise.parameters == {"p": p}
+    for line in ("R 0", "RX 0", "M 0", "MX 0"):
+        flips = [i.gate_args_copy() for i in noise.apply(stim.Circuit(line)) if i.name in ("X_ERROR", "Z_ERROR")]
+        assert flips == [[pytest.approx(0.2)]]
     assert channel(noise.apply(stim.Circuit("CX 0 1"))) == pytest.approx([p / 15] * 15)
 
 
@@ -188,6 +192,17 @@ def test_every_model_refuses_what_is_no_probability(name: str, bad: object) -> N
         (lambda: NoiseModel.biased(0.1, float("nan")), "eta must be .* got nan"),
         (lambda: NoiseModel.biased(0.1, "1"), "eta must be"),  # type: ignore[arg-type]
         (lambda: NoiseModel.biased(0.1, None), "eta must be"),  # type: ignore[arg-type]
+        (lambda: NoiseModel.biased(0.1, 10**400), "eta must be"),
+        (lambda: NoiseModel.biased(0.1, np.array([1.0])), "eta must be"),  # type: ignore[arg-type]
+        (lambda: NoiseModel.si1000(10**400), "p must be a probability"),
+        (lambda: NoiseModel.si1000(10**5000), "p must be a probability .* too long to print"),
+        (lambda: NoiseModel.si1000(np.array([0.1, 0.2])), "p must be a probability"),  # type: ignore[arg-type]
+        (lambda: NoiseModel.si1000(np.array([0.1])), "p must be a probability"),  # type: ignore[arg-type]
+        (
+            lambda: NoiseModel.phenomenological(0.1, data_qubits=3),  # type: ignore[arg-type]
+            "data_qubits must be a list of qubits or None, got 3",
+        ),
+        (lambda: NoiseModel.phenomenological(0.1, data_qubits="01"), "data_qubits must be a list"),  # type: ignore[arg-type]
         (lambda: noise_model("biased", 0.1), "cannot be made .* 'eta'"),
         (lambda: noise_model("si1000", 0.1, eta=3), "cannot be made .* 'eta'"),
         (lambda: NoiseModel.code_capacity(0.1, data_qubits=[]), "at least one qubit"),
@@ -219,6 +234,8 @@ def all_models() -> list[NoiseModel]:
     return [
         *(noise_model(name, 0.01, **({"eta": 3} if name == "biased" else {})) for name in NOISE_MODEL_NAMES),
         NoiseModel.stim_memory(0.01, after_reset_flip_probability=0.02, data_qubits=(2, 1)),
+        NoiseModel.biased(0.01, math.inf),
+        five(),
     ]
 
 
@@ -229,9 +246,10 @@ def test_models_are_values(noise: NoiseModel) -> None:
     assert hash(again) == hash(noise)
     assert len(set(all_models())) == len(all_models())
     assert eval(repr(noise)) == noise
+    assert json.loads(json.dumps(noise.parameters, allow_nan=False)).keys() == noise.parameters.keys()
     with pytest.raises(AttributeError):
         noise.name = "other"  # type: ignore[misc]
-    circuit = stim.Circuit("R 0 1 2\nTICK\nCX 0 2 1 2\nTICK\nM 2\nDETECTOR rec[-1]\nTICK\nM 0 1")
+    circuit = stim.Circuit("R 0 1 2\nTICK\nCX 0 2 1 2\nTICK\nMR 2\nDETECTOR rec[-1]\nTICK\nM 0 1")
     assert again.apply(circuit) == noise.apply(circuit)
 
 
@@ -249,3 +267,14 @@ def test_names() -> None:
         noise_model("SI1000", 0.01)
     assert noise_model("pauli25", 0.01) == NoiseModel.pauli25_from_uniform(0.01)
     assert noise_model("stim_memory", 0.01).parameters == {"p": 0.01}
+    assert noise_model("pauli25", 0.01).parameters == {"p": 0.01}
+    assert noise_model("biased", **NoiseModel.biased(0.1, math.inf).parameters) == NoiseModel.biased(0.1, math.inf)
+
+
+def test_mistakes_inside_a_model_are_not_blamed_on_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(p: float) -> NoiseModel:
+        raise TypeError(f"a mistake of ours with {p}")
+
+    monkeypatch.setitem(noise_registry._BY_NAME, "si1000", broken)
+    with pytest.raises(TypeError, match="a mistake of ours"):
+        noise_model("si1000", 0.01)

@@ -33,7 +33,8 @@ MEASUREMENTS = ["M", "MX", "MY", "MR", "MRX", "MRY"]
 def bodies(draw: st.DrawFn, depth: int = 2) -> str:
     """Lines of a circuit in which every kind of instruction may follow every other, qubits repeated."""
     qubits = st.lists(st.integers(0, NUM_QUBITS - 1), min_size=1, max_size=5)
-    lines = ["M 0"]  # gives later rec[-1] targets something to point to
+    # Gives later rec[-1] targets something to point to; without a TICK, a repeated qubit is refused.
+    lines = ["M 0", "TICK"]
     for _ in range(draw(st.integers(1, 7))):
         kind = draw(st.sampled_from(["one", "two", "reset", "measure", "tick", "tick", "repeat", "other"]))
         if kind == "tick":
@@ -96,7 +97,7 @@ def test_loops_get_the_noise_of_their_unrolling(noise: NoiseModel, text: str) ->
     try:
         noisy = noise.apply(circuit)
     except CircuitError:
-        with pytest.raises(CircuitError, match="no round found"):
+        with pytest.raises(CircuitError, match=r"no round found|rounds begin|are not in the circuit"):
             noise.apply(flat)
         return
     # Unrolling fuses instructions across iterations, which moves noise only among operations on other qubits.
@@ -175,11 +176,11 @@ def test_idle_noise_is_where_the_definition_says(text: str) -> None:
 
 
 def test_noise_stands_between_two_gates_on_one_qubit() -> None:
-    assert UNIFORM.apply(stim.Circuit("H 0 0 1")) == stim.Circuit(
-        "H 0\nDEPOLARIZE1(0.125) 0\nH 0 1\nDEPOLARIZE1(0.125) 0 1"
+    assert UNIFORM.apply(stim.Circuit("TICK\nH 0 0 1")) == stim.Circuit(
+        "TICK\nH 0\nDEPOLARIZE1(0.125) 0\nH 0 1\nDEPOLARIZE1(0.125) 0 1"
     )
-    noisy = UNIFORM.apply(stim.Circuit("CX 0 1 1 2"))
-    assert noisy == stim.Circuit("CX 0 1\nDEPOLARIZE2(0.125) 0 1\nCX 1 2\nDEPOLARIZE2(0.125) 1 2")
+    noisy = UNIFORM.apply(stim.Circuit("TICK\nCX 0 1 1 2"))
+    assert noisy == stim.Circuit("TICK\nCX 0 1\nDEPOLARIZE2(0.125) 0 1\nCX 1 2\nDEPOLARIZE2(0.125) 1 2")
 
 
 @pytest.mark.parametrize(
@@ -349,3 +350,61 @@ def test_a_window_that_runs_through_a_loop_is_still_one() -> None:
     windows = [i for i in unrolled(noisy) if i.name == "Z_ERROR" and i.gate_args_copy() == [0.2]]
     assert len(windows) == 1
     assert sum(isinstance(i, stim.CircuitRepeatBlock) for i in noisy) == 1
+
+
+def test_idle_noise_needs_layers() -> None:
+    circuit = stim.Circuit("R 0 1\nCX 0 1\nM 0 1")
+    for noise in (UNIFORM, SI1000, WINDOWS, NoiseModel.biased(0.01, 3)):
+        with pytest.raises(CircuitError, match=r"qubit \d is used more than once and the circuit has no TICK"):
+            noise.apply(circuit)
+        noise.apply(stim.Circuit("R 0 1"))
+    with pytest.raises(CircuitError, match="no TICK"):
+        UNIFORM.apply(stim.Circuit("REPEAT 2 {\nH 0\n}"))
+    NoiseModel.uniform_depolarizing(0).apply(circuit)
+    NoiseModel.stim_memory(0.01, before_round_data_depolarization=0, data_qubits=[0]).apply(circuit)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("M[Noiseless] 0", r"M\[Noiseless\] means nothing here: write \[noiseless\] on this"),
+        ("H[noise-less] 0", r"write \[noiseless\]"),
+        ("TICK[noiseless]", "a TICK has no noise itself"),
+        ("REPEAT[NOISELESS] 2 {\nH 0\n}", r"write \[noiseless\]"),
+        ("TICK[rounds]", r"a round begins at TICK\[round\]"),
+        ("TICK[Round]", r"a round begins at TICK\[round\]"),
+    ],
+)
+def test_a_tag_that_was_meant_for_us_is_not_passed_over(line: str, message: str) -> None:
+    with pytest.raises(CircuitError, match=message):
+        UNIFORM.apply(stim.Circuit(line))
+    UNIFORM.apply(stim.Circuit("H[noisy] 0\nTICK[d=3]\nM[bound] 0"))
+
+
+def test_refusals_give_a_way_out_that_helps() -> None:
+    for line in ("X_ERROR(0.1) 0", "M(0.1) 0"):
+        with pytest.raises(CircuitError, match=r"call circuit\.without_noise"):
+            UNIFORM.apply(stim.Circuit(line))
+    with pytest.raises(CircuitError, match="no rate for MRY, only"):
+        WINDOWS.apply(stim.Circuit("MRY 0"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("noise", [SI1000, NoiseModel.phenomenological(0.01, data_qubits=[0])])
+def test_loops_in_loops_cost_no_more_than_what_they_write_out(noise: NoiseModel) -> None:
+    def nested(depth: int) -> stim.Circuit:
+        body = "CX 0 1\nTICK\nMR 1\nTICK\n"
+        for level in range(depth):
+            body = f"REPEAT 3 {{\n{'TICK' if level % 2 else 'S 0'}\n{body}}}\n"
+        return stim.Circuit(f"R 0 1\n{body}M 0 1")
+
+    shallow = nested(4)
+    flat = stim.Circuit()
+    for instruction in unrolled(shallow):
+        flat.append(instruction)
+    assert sites_by_qubit(noise.apply(shallow)) == sites_by_qubit(noise.apply(flat))
+    deepest = noise.report(nested(12))
+    assert sum(deepest.sites.values()) > 3**12
+    for depth in (13, 300):
+        with pytest.raises(CircuitError, match="REPEAT blocks nest more than 12 deep"):
+            noise.apply(nested(depth))

@@ -90,13 +90,16 @@ def test_layout_is_stims(family: str, rounds: int) -> None:
 @pytest.mark.parametrize("gate_set", GATE_SETS)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("basis", "XZ")
-def test_the_default_order_keeps_the_distance(gate_set: str, orientation: str, basis: str) -> None:
+def test_the_default_order_keeps_the_distance_and_the_wrong_one_halves_it(
+    gate_set: str, orientation: str, basis: str
+) -> None:
+    # The hooks of a wrong order lie in different rounds, so that few rounds would hide them.
     for distance in (3, 5, 7, 9):
-        # Two rounds hold every hook error of the bulk; long memories only repeat them.
-        rounds = distance if distance <= 5 else 2
         options = {"gate_set": gate_set, "orientation": orientation}
-        circuit = rotated_surface_memory(distance, rounds, basis, UNIFORM, **options)
+        circuit = rotated_surface_memory(distance, distance, basis, UNIFORM, **options)
         assert len(circuit.shortest_graphlike_error()) == distance
+        circuit = rotated_surface_memory(distance, distance, basis, UNIFORM, order="hooks_along_logical", **options)
+        assert len(circuit.shortest_graphlike_error()) == (distance + 1) // 2
 
 
 @pytest.mark.parametrize("gate_set", GATE_SETS)
@@ -106,7 +109,7 @@ def test_the_default_order_keeps_the_distance(gate_set: str, orientation: str, b
 def test_only_the_wrong_order_halves_the_distance(gate_set: str, orientation: str, basis: str, order: str) -> None:
     distance = 5
     options = {"gate_set": gate_set, "orientation": orientation, "order": order}
-    circuit = rotated_surface_memory(distance, 3, basis, UNIFORM, **options)
+    circuit = rotated_surface_memory(distance, distance, basis, UNIFORM, **options)
     expected = (distance + 1) // 2 if order == "hooks_along_logical" else distance
     assert len(circuit.shortest_graphlike_error()) == expected
 
@@ -221,3 +224,16 @@ def test_absurd_requests_are_refused_at_once_with_numbers(family: str) -> None:
         FAMILIES[family](10001, 1)
     with pytest.raises(TooLargeError, match="detectors"):
         FAMILIES[family](3, 10**15)
+    with pytest.raises(TooLargeError, match=r"distance 10\^5000 needs 10\^\d+ qubits"):
+        FAMILIES[family](10**5000 + 1, 3)
+    with pytest.raises(TooLargeError, match=r"10\^5000 rounds"):
+        FAMILIES[family](3, 10**5000)
+    with pytest.raises(InputError, match=r"distance must be .* a int too long to print"):
+        FAMILIES[family](-(10**5000), 3)
+
+
+def test_the_estimate_of_a_request_counts_its_noise() -> None:
+    with pytest.raises(TooLargeError, match=r"about 2 GiB for the circuit alone"):
+        rotated_surface_memory(1001, 1)
+    with pytest.raises(TooLargeError, match=r"about 16 GiB and 400 seconds for the circuit and its noise alone"):
+        rotated_surface_memory(1001, 1, noise=UNIFORM)

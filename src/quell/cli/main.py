@@ -4,8 +4,10 @@ Exit codes: 0 when it worked, 1 when it failed, 2 when the command line asked fo
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from cyclopts import App, Parameter
 
@@ -45,6 +47,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 def run(tokens: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         app(tokens, result_action="return_value")
         sys.stdout.flush()
@@ -61,6 +64,12 @@ def run(tokens: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (a signal handler)
+    """Ends a run that a queue terminates as Ctrl-C ends it: with everything saved."""
+    raise KeyboardInterrupt
+
+
 def say(*lines: str) -> None:
     """Prints a message to the user, apart from results."""
-    print(f"quell: {lines[0]}", *lines[1:], sep="\n", file=sys.stderr)
+    if sys.stderr is not None:
+        print(f"quell: {lines[0]}", *lines[1:], sep="\n", file=sys.stderr)

@@ -4,19 +4,20 @@ import dataclasses
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import sinter
 import stim
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from quell import circuits
 from quell.errors import InputError, check_known
 
 __all__ = [
     "CODES",
+    "Count",
     "CustomDecoders",
     "Json",
     "Many",
@@ -26,6 +27,20 @@ __all__ = [
     "save_figure",
 ]
 
+
+def _whole_number(_: object, tokens: Sequence[Token]) -> int:
+    """Reads 1000000, 1_000_000, 1,000,000 and 1e6."""
+    text = tokens[0].value.replace(",", "")
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise ValueError(f"{tokens[0].value} is not a whole number") from None
+        return int(number)
+
+
+Count = Annotated[int, Parameter(converter=_whole_number)]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for machines, instead of text.")]
 Many = Parameter(consume_multiple=True)
 
@@ -106,7 +121,10 @@ def load_custom_decoders(where: str | None) -> dict[str, sinter.Decoder | sinter
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"--custom-decoders {where}: {error}") from error
-    found = function()
+    try:
+        found = function()
+    except Exception as error:
+        raise InputError(f"--custom-decoders {where} failed: {type(error).__name__}: {error}") from error
     if not isinstance(found, dict):
         raise InputError(f"--custom-decoders {where} must return a dict of decoders by name, got {found!r:.80}")
     return found

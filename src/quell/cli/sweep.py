@@ -6,7 +6,7 @@ from typing import Annotated
 import sinter
 
 import quell
-from quell.cli.options import CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
+from quell.cli.options import Count, CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
 from quell.qec import format_table, table_rows
 
 __all__ = ["sweep"]
@@ -19,8 +19,8 @@ def sweep(
     basis: Annotated[list[str], Many] = ["Z"],  # noqa: B006 (never changed; shown as the default)
     memory: MemoryOptions = MemoryOptions(),  # noqa: B008 (likewise)
     decoders: Annotated[list[str], Many] = ["pymatching"],  # noqa: B006
-    max_errors: int | None = None,
-    max_shots: int | None = None,
+    max_errors: Count | None = None,
+    max_shots: Count | None = None,
     target_relative_error: float | None = None,
     save: Path | None = None,
     existing: Annotated[list[Path], Many] = [],  # noqa: B006

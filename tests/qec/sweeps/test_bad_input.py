@@ -1,5 +1,6 @@
 """Every wrong way to ask for a sweep gets an error that names the value, the limit and the way out."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def sweep_one(**options: object) -> sinter.TaskStats:
         ({"max_shots": 10**18}, InputError, r"max_shots must be <= 10\^15.*core years"),
         ({"max_errors": 0}, InputError, "max_errors must be an integer >= 1, got 0"),
         ({"target_relative_error": 0}, InputError, "target_relative_error must be > 0, got 0"),
+        ({"target_relative_error": "0.1"}, InputError, "target_relative_error must be > 0, got '0.1'"),
+        ({"save": ""}, InputError, "save must be the name of a file"),
         ({"target_relative_error": float("nan")}, InputError, "target_relative_error must be > 0, got nan"),
         ({"num_workers": 0}, InputError, "num_workers must be an integer >= 1, got 0"),
         ({"num_workers": 10**6}, TooLargeError, "num_workers = 1000000 need about .* GiB, and this machine has"),
@@ -109,7 +112,7 @@ def test_a_circuit_file_that_is_none_is_named(tmp_path: Path) -> None:
         (HEADER + ROW.replace("1000", "many"), "line 2: not a row of a results file"),
         (HEADER + ROW.replace("42", "4200"), "line 2: not a row of a results file .*impossible counts"),
         (HEADER + ROW.replace("0.1,py", "soon,py"), "line 2: not a row of a results file"),
-        (HEADER + ROW + HEADER, "line 3: not a row of a results file"),
+        (HEADER + ROW + HEADER, "line 3: the header stands here again.*sinter combine"),
         (HEADER + ROW.replace("{", "["), "line 2: not a row of a results file"),
         (HEADER + ROW + ROW.replace('"d"', '"e"'), "two rows share strong_id 9c31"),
         (b"\x93NUMPY\x01\x00shots,errors", "is not a results file"),
@@ -131,6 +134,27 @@ def test_bad_files(tmp_path: Path, content: str | bytes, message: str) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_byte_order_mark_and_a_quoted_header_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.csv"
+    path.write_text("\ufeff" + HEADER + ROW)
+    assert read_stats(path)[0].shots == 1000
+    path.write_text('"' + '","'.join(HEADER.strip().split(",")) + '"\n' + ROW)
+    assert read_stats(path)[0].shots == 1000
+
+
+def test_a_path_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sweep_one(save="~/sweep.csv")
+    assert read_stats(tmp_path / "sweep.csv")[0].shots == 10
+
+
+def test_settings_id_must_be_a_method() -> None:
+    decoder = Guess()
+    decoder.settings_id = "v1"  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="settings_id must be a method"):
+        sweep_one(decoders=[decoder])
+
+
 def test_a_whole_last_row_without_its_newline_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "sweep.csv"
     path.write_text((HEADER + ROW).replace('""p"":0.1', '""p"":0.2').removesuffix("\n"))
@@ -149,7 +173,9 @@ def test_a_file_with_other_columns_is_read_but_not_added_to(tmp_path: Path) -> N
 
 def test_paths_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path in (tmp_path, tmp_path / "file" / "sweep.csv", Path("/proc/no/sweep.csv")):
+    os.mkfifo(tmp_path / "pipe")
+    missing = tmp_path / "no" / "such" / "folder" / "sweep.csv"
+    for path in (tmp_path, tmp_path / "file" / "sweep.csv", Path("/proc/no/sweep.csv"), missing, tmp_path / "pipe"):
         with pytest.raises(StorageError, match="cannot save to"):
             sweep_one(save=path)
 

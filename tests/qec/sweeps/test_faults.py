@@ -1,5 +1,6 @@
 """Sweeps that are killed, interrupted, or run out of disk."""
 
+import fcntl
 import os
 import random
 import signal
@@ -111,8 +112,6 @@ def test_a_file_that_vanishes_in_use_is_said(tmp_path: Path) -> None:
 
 
 def test_a_file_that_another_process_keeps_locked_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fcntl
-
     monkeypatch.setattr("quell.qec.sweeps.store._LOCK_SECONDS", 0.1)
     path = tmp_path / "out.csv"
     sweep(repetition_task(), "pymatching", max_shots=10, num_workers=1, save=path)
@@ -120,3 +119,18 @@ def test_a_file_that_another_process_keeps_locked_is_said(tmp_path: Path, monkey
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(StorageError, match="locked by another process"):
             sweep(repetition_task(), "pymatching", max_shots=20, num_workers=1, save=path)
+
+
+@linux
+def test_ctrl_c_is_heard_while_another_process_keeps_the_file_locked(tmp_path: Path) -> None:
+    process = faults.start(tmp_path, 10**8)
+    while not faults.reported_shots(tmp_path):
+        time.sleep(0.05)
+    with (tmp_path / "sweep.csv").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        time.sleep(3)  # by now it waits for the lock
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert time.monotonic() - begin < 2.5
+    assert "KeyboardInterrupt" in errors

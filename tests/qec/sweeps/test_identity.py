@@ -2,17 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import sinter
 import stim
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quell.errors import InputError
-from quell.qec.sweeps.identity import canonical_metadata, other_key_orders, settings_digest
+from quell.qec.sweeps.identity import _num_orders, canonical_metadata, other_key_orders, settings_digest
 from quell.qec.sweeps.store import metadata_text
 
 from .tools import Guess
@@ -41,6 +40,8 @@ def test_canonical_metadata_does_not_depend_on_the_order_of_keys(value: object, 
 
 @given(st.dictionaries(st.text(), values, max_size=4), st.data())
 def test_every_order_of_keys_gives_a_strong_id_that_is_found(value: dict[str, object], data: st.DataObject) -> None:
+    assume(_num_orders(value) <= 50_000)
+
     def task(metadata: object) -> sinter.Task:
         return sinter.Task(
             circuit=stim.Circuit("M 0\nOBSERVABLE_INCLUDE(0) rec[-1]"),
@@ -116,27 +117,106 @@ def test_settings_id_must_be_text() -> None:
         settings_digest(Wrong())
 
 
+def factory(constant: int) -> type[sinter.Decoder]:
+    class Made(Guess):
+        def rule(self) -> int:
+            return constant
+
+    return Made
+
+
+def base_and_heir(attribute: int) -> sinter.Decoder:
+    class Base(Guess):
+        level = attribute
+
+    class Heir(Base):
+        pass
+
+    return Heir()
+
+
+class Recursive(Guess):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.me = self
+        self.depth = depth
+
+
+DIFFERENT = {
+    "lambdas on one line": lambda: (lambda x: x * 2, lambda x: x * 3),
+    "defaults": lambda: tuple((lambda x, k=k: x * k) for k in (1, 2)),
+    "keyword defaults": lambda: tuple((lambda x, *, k=k: x * k) for k in (1, 2)),
+    "closures": lambda: (factory(1), factory(2)),
+    "bases": lambda: (base_and_heir(1), base_and_heir(2)),
+    "masks": lambda: (np.ma.masked_array([1, 2], [0, 1]), np.ma.masked_array([1, 2], [1, 0])),
+    "generators": lambda: (np.random.default_rng(1), np.random.default_rng(2)),
+    "methods": lambda: (Guess(1.0).compile_decoder_for_dem, Guess(2.0).compile_decoder_for_dem),
+    "objects in themselves": lambda: (Recursive(1), Recursive(2)),
+    "object arrays": lambda: (np.array([1, "a"], dtype=object), np.array([1, "b"], dtype=object)),
+    "built in functions": lambda: (len, sorted),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_differs_has_different_digests_and_what_is_equal_has_the_same(name: str) -> None:
+    one, two = DIFFERENT[name]()
+    again, _ = DIFFERENT[name]()
+    assert settings_digest(Guess(weights=one)) != settings_digest(Guess(weights=two))
+    assert settings_digest(Guess(weights=one)) == settings_digest(Guess(weights=again))
+
+
+def test_sharing_a_value_does_not_matter() -> None:
+    pair = (1.0, [2.0])
+    assert settings_digest(Guess(weights=[pair, pair])) == settings_digest(Guess(weights=[(1.0, [2.0]), (1.0, [2.0])]))
+
+
+def test_weights_of_torch_count_by_their_numbers() -> None:
+    torch = pytest.importorskip("torch")
+
+    def network(seed: int) -> object:
+        torch.manual_seed(seed)
+        return torch.nn.Linear(3, 2, dtype=torch.bfloat16)
+
+    assert settings_digest(Guess(weights=network(1))) == settings_digest(Guess(weights=network(1)))
+    assert settings_digest(Guess(weights=network(1))) != settings_digest(Guess(weights=network(2)))
+
+
+def test_a_deep_nest_is_refused() -> None:
+    nest: list[object] = []
+    for _ in range(5000):
+        nest = [nest]
+    with pytest.raises(InputError, match="nested too deeply"):
+        settings_digest(Guess(weights=nest))
+
+
+# Piped into Python, and so without any source text to look at: as in a notebook.
 SCRIPT = """
 import sinter
 from quell.qec import settings_digest
-class Mine(sinter.Decoder):
+FACTOR = %d
+class Base(sinter.Decoder):
+    level = %d
+class Mine(Base):
     table = {"x", "y", "zebra"}
     def __init__(self):
         self.names = {"a", "b", "c", "d"}
-        self.rule = lambda x: x * %d
+        self.keyed = {frozenset(("a", "b", "c")): 1, frozenset(("d", "e", "f")): 2}
+        self.rule = lambda x: x * FACTOR
+    def decode(self):
+        return super().__class__, "%s"
 print(settings_digest(Mine()))
 """
 
 
-def test_the_digest_of_a_script_is_the_same_in_every_process_and_sees_its_code(tmp_path: Path) -> None:
-    def run(factor: int, seed: str) -> str:
-        path = tmp_path / "script.py"
-        path.write_text(SCRIPT % factor)
-        command = [sys.executable, str(path)]
-        result = subprocess.run(
-            command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True, cwd=tmp_path
-        )
-        return result.stdout
+def test_the_digest_of_a_class_without_source_is_stable_and_sees_all_of_its_code() -> None:
+    def run(factor: int, level: int, text: str, seed: str = "1") -> str:
+        command = [sys.executable, "-"]
+        program = SCRIPT % (factor, level, text)
+        environment = {"PYTHONHASHSEED": seed}
+        return subprocess.run(
+            command, env=environment, input=program, capture_output=True, text=True, check=True
+        ).stdout
 
-    assert run(2, "1") == run(2, "2")
-    assert run(2, "1") != run(3, "1")
+    one = run(2, 1, "pymatching")
+    assert one == run(2, 1, "pymatching", seed="2")
+    assert len({one, run(3, 1, "pymatching"), run(2, 2, "pymatching"), run(2, 1, "vacuous")}) == 4

@@ -121,6 +121,16 @@ def test_trap_4_a_file_listed_twice_counts_once(tmp_path: Path) -> None:
     assert stat.shots == 3000
 
 
+def test_trap_4_an_older_copy_of_a_file_that_grew_counts_once(tmp_path: Path) -> None:
+    path, copy = tmp_path / "sweep.csv", tmp_path / "backup.csv"
+    quell.sweep(repetition_task(), "pymatching", max_shots=1000, num_workers=1, save=path)
+    copy.write_bytes(path.read_bytes())
+    quell.sweep(repetition_task(), "pymatching", max_shots=2000, num_workers=1, save=path)
+    (stat,) = quell.sweep(repetition_task(), "pymatching", max_shots=2000, num_workers=1, save=path, existing=[copy])
+    assert stat.shots == 2000
+    assert [stat.shots for stat in read_stats(copy, path)] == [2000]
+
+
 def test_trap_5_the_order_of_metadata_keys_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "sweep.csv"
     quell.sweep(repetition_task(metadata={"p": 0.1, "d": 3}), "pymatching", max_shots=1000, num_workers=1, save=path)
@@ -162,6 +172,33 @@ def test_trap_6_settings_and_weights_are_part_of_the_identity(tmp_path: Path) ->
     )
     assert stat.shots == 1000
     assert len({row.strong_id for row in read_stats(path)}) == 3
+
+
+def test_trap_6_a_class_that_is_edited_in_a_notebook_is_another_decoder(tmp_path: Path) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    edited = (SCRIPT % "Mine()").replace('BUILT_IN_DECODERS["pymatching"]', 'BUILT_IN_DECODERS["vacuous"]')
+    cells = [nbformat.v4.new_code_cell(text) for text in (SCRIPT % "Mine()", SCRIPT % "Mine()", edited)]
+    client = nbclient.NotebookClient(
+        nbformat.v4.new_notebook(cells=cells),
+        timeout=60,
+        allow_errors=True,
+        resources={"metadata": {"path": str(tmp_path)}},
+    )
+    client.execute()
+    first, again, other = (cell.outputs for cell in client.nb.cells)
+    printed = [[output["text"] for output in cell if output.get("name") == "stdout"] for cell in (first, again)]
+    assert printed[0] == printed[1] != []
+    assert other[-1]["ename"] == "IdentityError"
+
+
+def test_trap_6_another_sweep_with_other_settings_does_not_end_one_that_runs(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.csv"
+    task = repetition_task()
+    running = iter_sweep(task, {"a": Guess(1.0)}, max_shots=2_000_000, num_workers=1, save=path)
+    seen = next(running).shots
+    quell.sweep(task, {"a": Guess(2.0)}, max_shots=100, num_workers=1, save=path, mix_settings=True)
+    assert seen + sum(stat.shots for stat in running) == 2_000_000
 
 
 def test_trap_7_custom_counts_of_any_size_can_be_read_back(tmp_path: Path) -> None:
@@ -212,6 +249,118 @@ def test_trap_8_workers_that_keep_dying_end_the_sweep_with_the_reason() -> None:
         SweepError, match=r"killed by SIGKILL.*decoder 'Broken@[0-9a-f]{12}' of task .*'d': 3.* 3 in a row"
     ):
         quell.sweep(repetition_task(), Broken("die"), max_shots=100, num_workers=2)
+
+
+class Forking(Guess):
+    """Starts a process that outlives its worker."""
+
+    def compile_decoder_for_dem(self, *, dem: stim.DetectorErrorModel) -> sinter.CompiledDecoder:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        return super().compile_decoder_for_dem(dem=dem)
+
+
+def test_trap_8_also_when_the_decoder_has_children(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.csv"
+    killer = _kill_one_worker_after(1.5)
+    (stat,) = quell.sweep(repetition_task(), Forking(seconds=0.02), max_shots=150_000, num_workers=2, save=path)
+    killer.join()
+    assert stat.shots == 150_000
+
+
+class Odd(sinter.Sampler):
+    def __init__(self, **stats: object) -> None:
+        self.stats = stats
+
+    def compiled_sampler_for_task(self, task: sinter.Task) -> sinter.CompiledSampler:  # noqa: ARG002
+        return CompiledOdd(self.stats)
+
+
+class CompiledOdd(sinter.CompiledSampler):
+    def __init__(self, stats: dict[str, object]) -> None:
+        self.stats = stats
+
+    def sample(self, suggested_shots: int) -> sinter.AnonTaskStats:  # noqa: ARG002
+        return sinter.AnonTaskStats(**self.stats)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("stats", "message"),
+    [
+        ({"shots": 0}, "at least one shot"),
+        ({"shots": 2.5}, "whole numbers, got shots = 2.5"),
+        ({"shots": 2, "errors": 3}, "self.shots >= self.errors"),
+        ({"shots": 2, "custom_counts": collections.Counter({1: 2})}, "names that are strings, got 1"),
+        ({"shots": 2, "custom_counts": collections.Counter(a=1.5)}, "whole numbers, got a = 1.5"),
+    ],
+)
+def test_counts_that_are_none_end_the_sweep_with_the_reason(stats: dict[str, object], message: str) -> None:
+    with pytest.raises(SweepError, match=message):
+        quell.sweep(repetition_task(), Odd(**stats), max_shots=100, num_workers=1)
+
+
+def test_workers_that_cannot_be_started_are_said_and_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    popen, started = subprocess.Popen, []
+
+    def third_time_unlucky(*args: object, **kwargs: object) -> object:
+        if len(started) == 2:
+            raise OSError(24, "Too many open files")
+        started.append(popen(*args, **kwargs))  # type: ignore[call-overload]
+        return started[-1]
+
+    monkeypatch.setattr("quell.qec.sweeps.engine.subprocess.Popen", third_time_unlucky)
+    before = threading.active_count()
+    with pytest.raises(SweepError, match="cannot start 4 worker processes: Too many open files; lower num_workers"):
+        quell.sweep(repetition_task(), "pymatching", max_shots=10**6, num_workers=4)
+    assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
+    assert threading.active_count() == before
+
+
+def test_a_fork_of_the_users_program_leaves_the_sweep_alone(tmp_path: Path) -> None:
+    script = """
+import os, sys
+import quell
+from quell.qec import iter_sweep
+from tools import repetition_task
+total = 0
+for stat in iter_sweep(repetition_task(), "pymatching", max_shots=3_000_000, num_workers=2, save="out.csv"):
+    if not total and os.fork() == 0:
+        sys.exit(0)
+    total += stat.shots
+print(total)
+"""
+    (tmp_path / "script.py").write_text(script)
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent))
+    result = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert result.stdout.split() == ["3000000"]
+
+
+def test_a_change_of_folder_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    running = iter_sweep(repetition_task(), "pymatching", max_shots=1_000_000, num_workers=1, save="out.csv")
+    seen = next(running).shots
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert seen + sum(stat.shots for stat in running) == 1_000_000
+    assert read_stats(tmp_path / "out.csv")[0].shots == 1_000_000
+
+
+def test_a_program_without_stderr(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT % "'pymatching'")
+    command = f"{sys.executable} script.py 2>&-"
+    result = subprocess.run(
+        command, shell=True, cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    assert result.stdout.split() == ["2000", "True", "pymatching"]
 
 
 def test_a_decoder_that_raises_ends_the_sweep_with_its_error() -> None:
