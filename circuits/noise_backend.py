@@ -104,9 +104,9 @@ class BackendRules:
         """The readout error."""
         return flip(basis, self._rate(qubit, "readout", self._calibration(qubit).readout_error))
 
-    def product_flip(self, *, final: bool) -> float:
-        """Never asked: `check` refuses products."""
-        raise NotImplementedError
+    def product_flip(self, *, final: bool) -> float:  # noqa: ARG002
+        """Refused, as `check` does already: no backend calibrates a joint measurement."""
+        raise CircuitError("joint measurements have no calibration: write them out with an ancilla")
 
     def gate(self, name: str, qubits: tuple[int, ...]) -> Channel | None:
         """The depolarising channel of the gate's average infidelity."""

@@ -13,13 +13,25 @@ import stim
 
 from quell.circuits.noise_channels import Channel
 from quell.circuits.noise_parsing import Block, NextUse, Part, Step
-from quell.circuits.noise_rounds import Rounds, data_qubits_of
+from quell.circuits.noise_rounds import Rounds, RoundState, data_qubits_of
 from quell.circuits.noise_rules import Rules
 from quell.errors import CircuitError
 
 __all__ = ["Placed", "place"]
 
-State = tuple[object, ...]
+
+class State(NamedTuple):
+    """Everything in a walk that what comes later depends on, hashable."""
+
+    used: frozenset[int]
+    busy: frozenset[int]
+    spared: frozenset[int]
+    spam: bool
+    seconds: frozenset[tuple[int, float]]
+    waiting: frozenset[int]
+    begun: bool
+    rounds: RoundState | None
+
 
 _ROUNDING = 1e-9  # of a layer's duration: sums of the same durations differ by less
 
@@ -98,15 +110,22 @@ class _Walk:
         self.known: dict[tuple[object, ...], tuple[stim.Circuit, State, int]] = {}
 
     def state(self) -> State:
-        rounds = () if self.rounds is None else self.rounds.state()
-        busy, spared, seconds = frozenset(self.busy), frozenset(self.spared), frozenset(self.seconds.items())
-        return (self.used, busy, spared, self.spam, seconds, self.waiting, self.count > 0, rounds)
+        return State(
+            used=self.used,
+            busy=frozenset(self.busy),
+            spared=frozenset(self.spared),
+            spam=self.spam,
+            seconds=frozenset(self.seconds.items()),
+            waiting=self.waiting,
+            begun=self.count > 0,
+            rounds=None if self.rounds is None else self.rounds.state(),
+        )
 
     def restore(self, state: State) -> None:
-        self.used, busy, spared, self.spam, seconds, self.waiting, _, rounds = state  # type: ignore[assignment]
-        self.busy, self.spared, self.seconds = set(busy), set(spared), dict(seconds)  # type: ignore[call-overload]
-        if self.rounds is not None:
-            self.rounds.restore(rounds)  # type: ignore[arg-type]
+        self.used, self.waiting, self.spam = state.used, state.waiting, state.spam
+        self.busy, self.spared, self.seconds = set(state.busy), set(state.spared), dict(state.seconds)
+        if self.rounds is not None and state.rounds is not None:
+            self.rounds.restore(state.rounds)
 
     def block(self, block: Block, out: stim.Circuit, after: Mapping[int, bool]) -> None:
         for index, step in enumerate(block.steps):

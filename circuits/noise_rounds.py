@@ -5,11 +5,12 @@ with a way to say it: `TICK[round]` and `data_qubits=`.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from quell.circuits.noise_parsing import ROUND, Block, Step
 from quell.errors import CircuitError
 
-__all__ = ["Rounds", "data_qubits_of"]
+__all__ = ["RoundState", "Rounds", "data_qubits_of"]
 
 _SAY_ROUNDS = f"mark the beginning of every round with TICK[{ROUND}]"
 _SAY_DATA = "pass data_qubits="
@@ -20,6 +21,16 @@ Marks = frozenset[tuple[object, ...]]
 def _some(qubits: Iterable[int]) -> str:
     numbers = sorted(qubits)
     return ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+
+
+class RoundState(NamedTuple):
+    """What `Rounds` knows at one point of a circuit, hashable."""
+
+    open: frozenset[tuple[int, Marks]]
+    measured: frozenset[tuple[object, Marks]]
+    before: Marks
+    touched: bool
+    begun: bool
 
 
 class Rounds:
@@ -50,20 +61,15 @@ class Rounds:
         self.touched = False  # a check was begun or measured in this layer
         self.begun = False
 
-    def state(self) -> tuple[object, ...]:
+    def state(self) -> RoundState:
         """Everything that later answers depend on."""
-        return (
-            frozenset(self.open.items()),
-            frozenset(self.measured.items()),
-            self.before,
-            self.touched,
-            self.begun,
-        )
+        opened, measured = frozenset(self.open.items()), frozenset(self.measured.items())
+        return RoundState(opened, measured, self.before, self.touched, self.begun)
 
-    def restore(self, state: tuple[object, ...]) -> None:
+    def restore(self, state: RoundState) -> None:
         """Goes back to what `state` returned."""
-        opened, measured, self.before, self.touched, self.begun = state  # type: ignore[assignment]
-        self.open, self.measured = dict(opened), dict(measured)  # type: ignore[call-overload]
+        self.open, self.measured = dict(state.open), dict(state.measured)
+        self.before, self.touched, self.begun = state.before, state.touched, state.begun
 
     def begin_with(self, step: Step) -> bool:
         """Whether a round begins with `step`, and if so begins it."""
