@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from quell.errors import InputError
+from quell.qec.analysis.averaging import ACCEPTED_P_VALUE
 from quell.qec.analysis.crossings import Crossing
 from quell.qec.analysis.intervals import binomial_interval, per_round_probability
 from quell.qec.analysis.plot_style import (
@@ -288,16 +289,21 @@ def plot_drift(fit: ThresholdFit, *, crossings: Iterable[Crossing] = (), ax: Axe
         (True, middle, "s", "with a $1/d$ correction"),
     ):
         part = [f for f in fit.drift if (f.correction_exponent is not None) == corrected]
-        axes.errorbar(
-            [f.min_distance - 0.15 * corrected for f in part],
-            [f.threshold for f in part],
-            yerr=[z * f.threshold_error for f in part],
-            fmt=marker,
-            color=color,
-            capsize=2,
-            markersize=5,
-            label=label,
-        )
+        # Hollow: the law does not describe these points, so the number means little.
+        for accepted in (True, False):
+            some = [f for f in part if (f.p_value >= ACCEPTED_P_VALUE) == accepted]
+            if some:
+                axes.errorbar(
+                    [f.min_distance - 0.15 * corrected for f in some],
+                    [f.threshold for f in some],
+                    yerr=[z * f.threshold_error for f in some],
+                    fmt=marker,
+                    color=color,
+                    markerfacecolor=color if accepted else "white",
+                    capsize=2,
+                    markersize=5,
+                    label=label if accepted else f"{label},\nrejected (p < {ACCEPTED_P_VALUE:g})",
+                )
     axes.axhspan(fit.threshold.low, fit.threshold.high, color=BAND, alpha=0.15, linewidth=0, zorder=0)
     axes.axhline(
         fit.threshold.value,

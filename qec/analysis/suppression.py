@@ -83,8 +83,8 @@ class LambdaFit:
     def to_json(self) -> dict[str, Any]:
         """Returns the fit as JSON has it."""
         return {
-            "lambda": self.factor.value,
-            "interval": [self.factor.low, self.factor.high],
+            "lambda": finite_or_none(self.factor.value),
+            "interval": [finite_or_none(self.factor.low), finite_or_none(self.factor.high)],
             "confidence": self.factor.confidence,
             "prefactor": self.prefactor.to_json(),
             "chi2_per_dof": finite_or_none(self.chi2_per_dof),
@@ -98,9 +98,10 @@ class LambdaFit:
         }
 
     def __str__(self) -> str:
-        """Returns the factor with its interval, in one line."""
+        """Returns the factor with its interval, and the warnings."""
         at = "" if self.p is None else f" at p={self.p:g}"
-        return f"Lambda {self.factor} ({100 * self.factor.confidence:g} %){at}, per {self.per}"
+        first = f"Lambda {self.factor} ({100 * self.factor.confidence:g} %){at}, per {self.per}"
+        return "\n".join([first, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 def fit_lambda(
@@ -229,6 +230,13 @@ def _fit(points: Points, per: str, confidence: float) -> LambdaFit:
             f"Lambda needs errors at two distances or more, got errors at {int(seen.sum())} of {len(points)} "
             f"distances{at}: take more shots, or add smaller distances"
         )
+    shot_rate = points.errors / points.shots
+    saturated = shot_rate + 2 * np.sqrt(shot_rate / points.shots) >= 0.5
+    if saturated.any():
+        raise NoThresholdError(
+            f"Lambda says nothing where shots are as good as random: the error rate per shot is {shot_rate.max():.3g} "
+            f"at d={points.distance[saturated][0]:g}{at}; take lower error rates or fewer rounds"
+        )
     likelihood = Likelihood(points, per == "round")
     slope, offset = likelihood.best()
     dof = len(points) - 2
@@ -244,6 +252,11 @@ def _fit(points: Points, per: str, confidence: float) -> LambdaFit:
         warnings.append(
             f"the rates do not fall by one factor (p-value {p_value:.2g}): see the pairs, or leave out "
             "the smallest distance; the interval is stretched by sqrt(chi2/dof)"
+        )
+    if shot_rate[-1] >= shot_rate[0]:
+        warnings.append(
+            f"no suppression: the error rate per shot rises with the distance, from {shot_rate[0]:.3g} to "
+            f"{shot_rate[-1]:.3g}; this is above the threshold, where a rate per round still falls if the rounds grow"
         )
     return LambdaFit(
         factor=Estimate(math.exp(slope), math.exp(low), math.exp(high), confidence),

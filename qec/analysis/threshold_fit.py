@@ -184,9 +184,11 @@ class ThresholdFit:
         percent = f"{100 * self.threshold.confidence:g} %"
         lines = [
             f"threshold {self.threshold} ({percent}), nu {self.exponent}, chi2/dof {self.chi2_per_dof:.2f}",
-            f"best fit alone {Estimate(self.fits[0].threshold, *self.statistical_interval)}, spread "
-            "among fits "
-            f"{self.systematic_spread:.2g}, weight of corrected fits {self.correction_weight:.2f}",
+            f"averaged over {len(self.fits)} fits, which spread by {self.systematic_spread:.2g}; "
+            f"{100 * self.correction_weight:.0f} % of the weight has a finite-size correction",
+            f"heaviest of them: {Estimate(self.fits[0].threshold, *self.statistical_interval)}, statistical only, "
+            f"d >= {self.fits[0].min_distance:g}, p from {self.fits[0].window[0]:g} to {self.fits[0].window[1]:g}, "
+            f"{'without' if self.fits[0].correction_exponent is None else 'with'} a correction",
             *(f"warning: {warning}" for warning in self.warnings),
         ]
         return "\n".join(lines)

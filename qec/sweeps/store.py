@@ -10,12 +10,14 @@ import csv
 import errno
 import fcntl
 import io
+import itertools
 import json
 import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
 from types import TracebackType
@@ -31,17 +33,19 @@ _COLUMNS = [name.strip() for name in sinter.CSV_HEADER.split(",")]
 _REQUIRED = [name for name in _COLUMNS if name != "custom_counts"]
 _MAX_FIELD = 100_000  # characters; sinter's reader refuses a field of more than 131,072
 _LOCK_SECONDS = 30.0
+_ROWS_OF_A_COPY = 3  # with the header: one or two rows may well come out alike by chance
 _field_limit_lock = threading.Lock()
 
 
 def read_stats(*paths: str | os.PathLike[str], unlike: "ResultsFile | None" = None) -> list[sinter.TaskStats]:
     """Reads CSV files written by sinter or quell, and sums the rows of each task.
 
-    A file that is named twice, by whatever path, or of which a copy is named too, is counted once.
+    A file that is named twice, by whatever path or link, is counted once. Whether two files of the same content are
+    a copy or two short runs that came out alike cannot be known, so both count, and a warning says so.
 
     Args:
         *paths: The files.
-        unlike: A file in use whose copies are left out too.
+        unlike: A file in use, of which a copy is warned of too.
 
     Returns:
         One `sinter.TaskStats` for each task (each `strong_id`), in the order of first appearance.
@@ -63,28 +67,35 @@ def read_stats(*paths: str | os.PathLike[str], unlike: "ResultsFile | None" = No
         [sinter.TaskStats(strong_id='9c31', decoder='pymatching', json_metadata={'d': 9}, shots=4000, errors=66, seconds=0.2)]
         >>> folder.cleanup()
     """  # noqa: E501 (the last line is what Python prints)
-    contents: dict[bytes, Path] = {}
+    contents: dict[tuple[int, int], tuple[bytes, Path]] = {}
     for path in map(Path, paths):
         try:
-            contents.setdefault(path.read_bytes(), path)
+            with path.expanduser().open("rb") as file:
+                status = os.fstat(file.fileno())
+                if (status.st_dev, status.st_ino) not in contents:
+                    contents[status.st_dev, status.st_ino] = (file.read(), path)
         except OSError as error:
             raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    in_use = [] if unlike is None else [(unlike.content(), unlike.path)]
+    _warn_of_copies([*in_use, *contents.values()])
     total: dict[str, sinter.TaskStats] = {}
-    for content in _without_copies(contents, [] if unlike is None else [unlike.content()]):
-        path = contents[content]
+    for content, path in contents.values():
         columns, start = _read_header(content, path)
         for row in _parse_rows(content[start:], columns, path, first_line=2):
             _add(total, row, path)
     return list(total.values())
 
 
-def _without_copies(contents: Iterable[bytes], counted: list[bytes]) -> list[bytes]:
-    """Leaves out every file that another one begins with: a copy, or a copy from before more rows were added."""
-    kept: list[bytes] = []
-    for content in sorted(contents, key=len, reverse=True):
-        if not any(other.startswith(content) for other in [*counted, *kept]):
-            kept.append(content)
-    return [content for content in contents if content in kept]
+def _warn_of_copies(contents: list[tuple[bytes, Path]]) -> None:
+    """Warns of every file with which another one begins, if it has rows enough to make that strange."""
+    # In sorted order a file stands directly before those that begin with it.
+    for (content, path), (longer, other) in itertools.pairwise(sorted(contents)):
+        if content.count(b"\n") > _ROWS_OF_A_COPY and longer.startswith(content):
+            warnings.warn(
+                f"{other} begins with all rows of {path}: if that is a copy, its shots are counted twice; "
+                f"name only one of them",
+                stacklevel=3,
+            )
 
 
 def _add(total: dict[str, sinter.TaskStats], stat: sinter.TaskStats, path: Path) -> None:
@@ -105,7 +116,10 @@ def _read_header(content: bytes, path: Path) -> tuple[list[str], int]:
     if not content.strip():
         raise DataError(f"{path} is empty: expected the header {','.join(_COLUMNS)}")
     first, newline, _ = content.partition(b"\n")
-    names = next(csv.reader([first.decode("utf-8-sig", errors="replace")]), [])
+    try:
+        names = next(csv.reader([first.decode("utf-8-sig", errors="replace")]), [])
+    except csv.Error:
+        names = []
     columns = [name.strip() for name in names]
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
@@ -122,8 +136,11 @@ def _parse_rows(content: bytes, columns: list[str], path: Path, first_line: int)
         text = content.decode()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file: {error}") from error
-    with _no_field_limit():
-        rows = list(csv.reader(io.StringIO(text)))
+    try:
+        with _no_field_limit():
+            rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise DataError(f"{path} is not a CSV file: {error}") from error
     for index, fields in enumerate(rows):
         if not any(field.strip() for field in fields):
             continue

@@ -188,6 +188,12 @@ def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
         (["sweep", "--distances", "3", "--p", "0.1", "--max-shots", "9", "--custom-decoders", "os"], 2, "FUNCTION"),
         (["sweep", "--distances", "3", "--p", "0.1", "--max-shots", "9", "--custom-decoders", "os:no"], 2, "os:no"),
         (["sweep", "--distances", "3", "--p", "0.1", "--max-shots", "9", "--save", "/proc/x.csv"], 1, "cannot save"),
+        (["sweep", "--distances", "3", "--p", "0.1", "--max-shots", "9", "--eta", "3"], 2, "leave it out"),
+        (["circuit", "--distance", "3", "--noise", "si1000"], 2, "pass --p"),
+        (["threshold", "header.csv"], 1, "hold no rows"),
+        (["table", "binary.csv"], 1, "binary.csv"),
+        (["table", "flat.csv", "--where", "decodr=a"], 2, "did you mean 'decoder'"),
+        (["lambda", "flat.csv"], 1, "two distances"),
         (["threshold", "missing.csv"], 1, "cannot read missing.csv"),
         (["threshold", "empty.csv"], 1, "empty.csv is empty"),
         (["threshold", "foreign.csv"], 1, "not a results file"),
@@ -199,6 +205,8 @@ def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_errors(capsys: pytest.CaptureFixture[str], tokens: list[str], code: int, message: str) -> None:
     Path("empty.csv").touch()
+    Path("header.csv").write_text(sinter.CSV_HEADER + "\n")
+    Path("binary.csv").write_bytes(bytes(range(256)) * 4)
     Path("foreign.csv").write_text("a,b\n1,2\n")
     Path("flat.csv").write_text(sinter.CSV_HEADER + '\n1000,42,0,0.1,pymatching,9c31,"{""d"":3,""p"":0.1,""r"":3}",\n')
     assert run(tokens) == code
@@ -221,6 +229,35 @@ def test_wrong_usage_names_the_nearest_option() -> None:
     assert "--noise" in result.stderr
     assert call("swep").returncode == 2
     assert call("--version").stdout.strip()
+
+
+def test_half_a_distance_is_refused_and_large_numbers_may_be_short() -> None:
+    for option, value in (("--distances", "3.4"), ("--rounds", "2.6"), ("--max-shots", "10.5")):
+        options = {"--distances": "3", "--p": "0.1", "--max-shots": "10", option: value}
+        result = call("sweep", *(word for pair in options.items() for word in pair))
+        assert result.returncode == 2
+        assert f"{value} is not a whole number" in " ".join(result.stderr.replace("│", "").split())
+    result = call("sweep", "--distances", "3", "--p", "0.1", "--max-shots", "1e3", "--json")
+    assert json.loads(result.stdout)["results"][0]["shots"] == 1000
+
+
+def test_every_fit_is_printed_under_its_group(capsys: pytest.CaptureFixture[str], scaling_csv: Path) -> None:
+    assert run(["threshold", str(scaling_csv), "--bootstrap", "100"]) == 0
+    assert capsys.readouterr().out.startswith("decoder=")
+
+
+def test_lambda_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    def row(d: int, errors: int) -> str:
+        return f'10000,{errors},0,0.1,pymatching,id{d},"{{""d"":{d},""p"":0.1,""r"":{d}}}",\n'
+
+    Path("random.csv").write_text(sinter.CSV_HEADER + "\n" + row(3, 4990) + row(5, 5010))
+    assert run(["lambda", "random.csv", "--json"]) == 1
+    assert "as good as random" in capsys.readouterr().err
+    Path("above.csv").write_text(sinter.CSV_HEADER + "\n" + row(3, 1000) + row(5, 1200) + row(7, 1500))
+    assert run(["lambda", "above.csv"]) == 0
+    assert "warning: no suppression" in capsys.readouterr().out
+    Path("lone.csv").write_text(sinter.CSV_HEADER + "\n" + row(3, 1) + row(5, 1))
+    assert intervals_stand_with_values(run_json(capsys, "lambda", "lone.csv"))
 
 
 def test_help_teaches() -> None:

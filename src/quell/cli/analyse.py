@@ -1,5 +1,6 @@
 """`quell threshold`, `quell lambda` and `quell table`: from a file of counts to numbers with intervals."""
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,8 +8,8 @@ from typing import Annotated, Any, Literal
 import sinter
 from cyclopts import Parameter
 
-from quell.cli.options import Json, print_json, save_figure
-from quell.errors import InputError
+from quell.cli.options import Count, Json, print_json, save_figure
+from quell.errors import DataError, InputError, check_known
 from quell.qec import (
     fit_lambdas,
     fit_threshold,
@@ -42,11 +43,11 @@ def threshold(
     collapse: Path | None = None,
     per: Literal["shot", "round"] = "shot",
     window: tuple[float, float] | None = None,
-    min_distance: int | None = None,
+    min_distance: Count | None = None,
     correction: Literal["auto", "yes", "no"] = "auto",
     confidence: float = 0.95,
-    bootstrap: int = 1000,
-    seed: int = 0,
+    bootstrap: Count = 1000,
+    seed: Count = 0,
     where: Where = [],  # noqa: B006 (never changed)
     distance_key: DistanceKey = "d",
     p_key: PKey = "p",
@@ -58,6 +59,8 @@ def threshold(
     The window of error rates, the smallest distance and the finite-size correction are chosen and averaged by a rule
     that is stated in `help(quell.qec.fit_threshold)`; the interval holds their spread. Each decoder, basis and noise
     model in the files gets its own fit.
+
+    With --json one fit is one object, with "threshold" and "interval"; several are {"fits": [...]}.
 
     quell threshold sweep.csv --plot threshold.png
 
@@ -166,17 +169,28 @@ def _groups(
 
 
 def _chosen(stats: list[sinter.TaskStats], where: list[str]) -> list[sinter.TaskStats]:
-    """The rows whose metadata, written as text, are as `where` says."""
+    """The rows whose metadata are as `where` says: the same text, or the same number."""
+    if not stats:
+        raise DataError("the files hold no rows, only headers: there is nothing to analyse yet")
     for condition in where:
         key, equals, value = condition.partition("=")
         if not equals:
             raise InputError(f"--where takes KEY=VALUE, got {condition!r}")
-        kept = [stat for stat in stats if str(_value(stat, key)) == value]
+        keys = {"decoder"}.union(*(stat.json_metadata for stat in stats if isinstance(stat.json_metadata, dict)))
+        check_known("metadata key", key, keys)
+        kept = [stat for stat in stats if _is(_value(stat, key), value)]
         if not kept:
             values = sorted({str(_value(stat, key)) for stat in stats})
             raise InputError(f"no row has {condition}: {key} is {', '.join(values)}")
         stats = kept
     return stats
+
+
+def _is(value: Any, text: str) -> bool:
+    try:
+        return bool(value == float(text)) or str(value) == text
+    except ValueError:
+        return str(value) == text
 
 
 def _value(stat: sinter.TaskStats, key: str) -> Any:
@@ -200,4 +214,5 @@ def _print_all(fits: list[Any], json: bool) -> None:
         values = [fit.to_json() for fit in fits]
         print_json(values[0] if len(values) == 1 else {"fits": values})
     else:
-        print("\n\n".join(str(fit) for fit in fits))
+        for group, members in itertools.groupby(fits, key=lambda fit: fit.group):
+            print(group, *members, "", sep="\n")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from quell.cli.options import Json, MemoryOptions, print_json
+from quell.cli.options import Count, Json, MemoryOptions, print_json
 from quell.errors import StorageError
 
 __all__ = ["circuit"]
@@ -13,7 +13,7 @@ __all__ = ["circuit"]
 
 def circuit(
     *,
-    distance: int,
+    distance: Count,
     p: float | None = None,
     basis: str = "Z",
     memory: MemoryOptions = MemoryOptions(),  # noqa: B008 (never changed; shown as the default)

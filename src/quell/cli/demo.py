@@ -6,7 +6,7 @@ import sinter
 
 import quell
 from quell import circuits
-from quell.cli.options import Json, print_json, save_figure
+from quell.cli.options import Count, Json, print_json, save_figure
 from quell.errors import import_extra
 from quell.qec import fit_threshold, format_table, plot_error_rate, table_rows
 
@@ -17,7 +17,7 @@ RATES = (0.004, 0.005, 0.006, 0.007, 0.008, 0.009)
 
 
 def demo(
-    *, out: Path = Path("quell-demo"), max_errors: int = 4000, workers: int | None = None, json: Json = False
+    *, out: Path = Path("quell-demo"), max_errors: Count = 4000, workers: Count | None = None, json: Json = False
 ) -> None:
     """Sweep the rotated surface code under circuit noise, and find its threshold, in a minute or two.
 

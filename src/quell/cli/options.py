@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from quell.errors import InputError, check_known
 __all__ = [
     "CODES",
     "Count",
+    "Counts",
     "CustomDecoders",
     "Json",
     "Many",
@@ -28,19 +30,27 @@ __all__ = [
 ]
 
 
-def _whole_number(_: object, tokens: Sequence[Token]) -> int:
-    """Reads 1000000, 1_000_000, 1,000,000 and 1e6."""
-    text = tokens[0].value.replace(",", "")
+def _whole(text: str) -> int:
+    """Reads 1000000, 1_000_000, 1,000,000 and 1e6, and refuses 3.4."""
     try:
-        return int(text)
+        return int(text.replace(",", ""))
     except ValueError:
-        number = float(text)
+        number = float(text.replace(",", ""))
         if not number.is_integer():
-            raise ValueError(f"{tokens[0].value} is not a whole number") from None
+            raise ValueError(f"{text} is not a whole number") from None
         return int(number)
 
 
-Count = Annotated[int, Parameter(converter=_whole_number)]
+def _one_whole(_: object, tokens: Sequence[Token]) -> int:
+    return _whole(tokens[0].value)
+
+
+def _many_whole(_: object, tokens: Sequence[Token]) -> list[int]:
+    return [_whole(token.value) for token in tokens]
+
+
+Count = Annotated[int, Parameter(converter=_one_whole)]
+Counts = Annotated[list[int], Parameter(consume_multiple=True, converter=_many_whole)]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for machines, instead of text.")]
 Many = Parameter(consume_multiple=True)
 
@@ -55,15 +65,20 @@ CustomDecoders = Annotated[
 ]
 
 
+_DEFAULT_NOISE = "uniform_depolarizing"
+
+
 @Parameter(name="*")
 @dataclasses.dataclass
 class MemoryOptions:
     """Which memory experiment, and under which noise."""
 
     code: Annotated[str, Parameter(help=f"{' or '.join(CODES)}.")] = "rotated-surface"
-    noise: Annotated[str, Parameter(help=f"{', '.join(circuits.NOISE_MODEL_NAMES)}.")] = "uniform_depolarizing"
+    noise: Annotated[
+        str | None, Parameter(help=f"{', '.join(circuits.NOISE_MODEL_NAMES)}. [default: {_DEFAULT_NOISE}]")
+    ] = None
     eta: Annotated[float | None, Parameter(help="Bias of --noise biased: Z errors over all others.")] = None
-    rounds: Annotated[int | None, Parameter(help="Rounds. [default: the distance; 1 for code_capacity]")] = None
+    rounds: Annotated[Count | None, Parameter(help="Rounds. [default: the distance; 1 for code_capacity]")] = None
     gate_set: Annotated[str, Parameter(help=f"{' or '.join(circuits.GATE_SETS)}.")] = "native"
     order: Annotated[str, Parameter(help="Order of the two-qubit gates; the default keeps hook errors harmless.")] = (
         "stim"
@@ -76,11 +91,23 @@ class MemoryOptions:
             return self.rounds
         return 1 if self.noise == "code_capacity" else distance
 
+    def noise_model(self, p: float) -> circuits.NoiseModel:
+        """The noise at an error rate."""
+        name = check_known("noise model", self.noise or _DEFAULT_NOISE, circuits.NOISE_MODEL_NAMES)
+        if (name == "biased") != (self.eta is not None):
+            raise InputError(
+                "--noise biased needs its bias: pass --eta, for example --eta 10"
+                if name == "biased"
+                else f"--eta is the bias of --noise biased, and the noise is {name}: leave it out"
+            )
+        return circuits.noise_model(name, p, **({} if self.eta is None else {"eta": self.eta}))
+
     def circuit(self, distance: int, p: float | None, basis: str) -> stim.Circuit:
         """The circuit at a distance and an error rate; without noise if `p` is None."""
         check_known("code", self.code, CODES)
-        extra = {} if self.eta is None else {"eta": self.eta}
-        model = None if p is None else circuits.noise_model(self.noise, p, **extra)
+        if p is None and (self.noise is not None or self.eta is not None):
+            raise InputError("noise without a strength: pass --p, or leave out --noise and --eta for no noise")
+        model = None if p is None else self.noise_model(p)
         return CODES[self.code](
             distance,
             self.rounds_at(distance),
@@ -97,14 +124,14 @@ class MemoryOptions:
             "basis": basis,
             "code": self.code,
             "d": distance,
-            "noise": self.noise,
+            "noise": self.noise or _DEFAULT_NOISE,
             "p": p,
             "r": self.rounds_at(distance),
         }
         for name in ("eta", "gate_set", "order", "orientation"):
             value = getattr(self, name)
             if value != MemoryOptions.__dataclass_fields__[name].default:
-                metadata[name] = value
+                metadata[name] = str(value) if value == math.inf else value  # JSON has no infinity
         return metadata
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import sinter
 
 import quell
-from quell.cli.options import Count, CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
+from quell.cli.options import Count, Counts, CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
 from quell.qec import format_table, table_rows
 
 __all__ = ["sweep"]
@@ -14,7 +14,7 @@ __all__ = ["sweep"]
 
 def sweep(
     *,
-    distances: Annotated[list[int], Many],
+    distances: Counts,
     p: Annotated[list[float], Many],
     basis: Annotated[list[str], Many] = ["Z"],  # noqa: B006 (never changed; shown as the default)
     memory: MemoryOptions = MemoryOptions(),  # noqa: B008 (likewise)
@@ -24,7 +24,7 @@ def sweep(
     target_relative_error: float | None = None,
     save: Path | None = None,
     existing: Annotated[list[Path], Many] = [],  # noqa: B006
-    workers: int | None = None,
+    workers: Count | None = None,
     custom_decoders: CustomDecoders = None,
     mix_settings: bool = False,
     json: Json = False,

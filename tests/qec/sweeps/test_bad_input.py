@@ -116,6 +116,8 @@ def test_a_circuit_file_that_is_none_is_named(tmp_path: Path) -> None:
         (HEADER + ROW.replace("{", "["), "line 2: not a row of a results file"),
         (HEADER + ROW + ROW.replace('"d"', '"e"'), "two rows share strong_id 9c31"),
         (b"\x93NUMPY\x01\x00shots,errors", "is not a results file"),
+        (b"\x00\r,\x01\rshots", "is not a results file"),
+        (HEADER.encode() + b"1,2\r3,4\x00\n", "is not a CSV file|not a row"),
         (HEADER.encode() + b"\xff\xfe\x00", "is not a text file"),
     ],
 )
