@@ -240,7 +240,8 @@ def average(
         return float(weights @ np.array(values))
 
     value = mean([c.p_th for c in pool])
-    low, high = np.quantile(centres + p_moves, tails)
+    # A resampled fit may run away; what it says then is that the data leave the end of the interval open.
+    low, high = np.quantile(np.clip(centres + p_moves, 0, 1), tails)
     nu_low, nu_high = np.quantile(nu_centres + nu_moves, tails)
     alone, _, samples = _resample(points, [best] * NUM_BEST_SAMPLES, rng)
     within = best.p_th + _stretch(best, bool(acceptable)) * np.quantile(alone - best.p_th, tails)

@@ -179,6 +179,12 @@ def _warnings(averaged: Averaged, drift: Sequence[ScalingFit], points: Points) -
             f"the data favour the slowest correction that was tried, d^-{slowest:.3g}: the threshold may "
             "lie beyond the interval in the direction of the drift; larger distances would settle it"
         )
+    found_low, found_high = averaged.threshold.low, averaged.threshold.high
+    if found_low < points.p.min() or found_high > points.p.max():
+        found.append(
+            f"the interval reaches beyond the sampled error rates, {points.p.min():g} to {points.p.max():g}: the law "
+            f"is extrapolated there; take more shots, or sample further out"
+        )
     if len(np.unique(points.distance)) == 3:
         found.append("three distances can hardly show a drift with distance: a fourth, larger one would")
     return found

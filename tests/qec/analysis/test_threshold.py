@@ -306,3 +306,29 @@ def test_a_fit_can_be_compared_and_printed() -> None:
     assert isinstance(fit, ThresholdFit)
     assert fit.scaled(9, fit.fits[0].threshold) == pytest.approx(0)
     assert fit.predict([5, 9], 0.1).shape == (2,)
+
+
+def test_an_interval_never_leaves_the_probabilities_and_says_when_it_leaves_the_data() -> None:
+    # So few shots that a resampled fit may run away, even to negative thresholds.
+    ps = [0.0907, 0.0968, 0.103, 0.1092, 0.1154]
+    wide = 0
+    for seed in range(30):
+        rows = sample_scaling_law(
+            threshold=0.103,
+            nu=1.5,
+            coefficients=(0.16, 0.9, 0.4),
+            distances=[5, 9, 13, 17],
+            ps=ps,
+            shots=1_000,
+            seed=seed,
+        )
+        try:
+            fit = fit_threshold(rows, num_bootstrap=100, seed=seed)
+        except NoThresholdError:
+            continue
+        low, high = fit.threshold.low, fit.threshold.high
+        assert 0 <= low < high <= 1
+        beyond = low < ps[0] or high > ps[-1]
+        assert any("reaches beyond the sampled" in warning for warning in fit.warnings) == beyond
+        wide += beyond
+    assert wide > 0
