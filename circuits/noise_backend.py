@@ -100,11 +100,11 @@ class BackendRules:
         error = calibration.reset_error
         return flip(basis, self._rate(qubit, "readout", calibration.readout_error if error is None else error))
 
-    def measurement(self, qubit: int, basis: str, *, final: bool) -> Channel | None:  # noqa: ARG002
+    def measurement(self, qubit: int, basis: str, *, final: bool) -> Channel | None:
         """The readout error."""
         return flip(basis, self._rate(qubit, "readout", self._calibration(qubit).readout_error))
 
-    def product_flip(self, *, final: bool) -> float:  # noqa: ARG002
+    def product_flip(self, *, final: bool) -> float:
         """Refused, as `check` does already: no backend calibrates a joint measurement."""
         raise CircuitError("joint measurements have no calibration: write them out with an ancilla")
 
@@ -137,7 +137,7 @@ class BackendRules:
             wanted = [(calibration.gate_seconds, f"gate length for {name}")]
         return sum(_time(seconds, self._named(qubit), what) for seconds, what in wanted)
 
-    def idle(self, qubit: int, *, spam: bool, waited: bool, seconds: float) -> Channel | None:  # noqa: ARG002
+    def idle(self, qubit: int, *, spam: bool, waited: bool, seconds: float) -> Channel | None:
         """The Pauli twirl of amplitude and phase damping over the time of waiting."""
         calibration = self._calibration(qubit)
         t1 = _time(calibration.t1, self._named(qubit), "T1", maximum=math.inf)

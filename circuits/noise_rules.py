@@ -95,7 +95,7 @@ class RateRules:
         """Whether data qubits must be known."""
         return bool(self.round_channels) or self.single_round or self.perfect_data_readout
 
-    def check(self, name: str, groups: Sequence[tuple[int, ...]]) -> None:  # noqa: ARG002
+    def check(self, name: str, groups: Sequence[tuple[int, ...]]) -> None:
         """Refuses what `only` does not name."""
         if self.only is not None and name not in self.only:
             raise CircuitError(
@@ -103,15 +103,15 @@ class RateRules:
                 'build the circuit from these (gate_set="native"), or take another noise model'
             )
 
-    def free(self, name: str) -> str | None:  # noqa: ARG002
+    def free(self, name: str) -> str | None:
         """Rates make no exceptions."""
         return None
 
-    def preparation(self, qubit: int, basis: str) -> Channel | None:  # noqa: ARG002
+    def preparation(self, qubit: int, basis: str) -> Channel | None:
         """The flip after a reset."""
         return flip(basis, self.preparation_flips[_BASES.index(basis)])
 
-    def measurement(self, qubit: int, basis: str, *, final: bool) -> Channel | None:  # noqa: ARG002
+    def measurement(self, qubit: int, basis: str, *, final: bool) -> Channel | None:
         """The flip before a measurement."""
         if final and self.perfect_data_readout:
             return None
@@ -121,15 +121,15 @@ class RateRules:
         """The measurement flip; models that cover products have the same one in every basis."""
         return 0.0 if final and self.perfect_data_readout else self.measurement_flips[2]
 
-    def gate(self, name: str, qubits: tuple[int, ...]) -> Channel | None:  # noqa: ARG002
+    def gate(self, name: str, qubits: tuple[int, ...]) -> Channel | None:
         """The channel after a gate."""
         return self.one_qubit if len(qubits) == 1 else self.two_qubit
 
-    def seconds(self, name: str, qubits: tuple[int, ...]) -> float:  # noqa: ARG002
+    def seconds(self, name: str, qubits: tuple[int, ...]) -> float:
         """Rates know no time."""
         return 0.0
 
-    def idle(self, qubit: int, *, spam: bool, waited: bool, seconds: float) -> Channel | None:  # noqa: ARG002
+    def idle(self, qubit: int, *, spam: bool, waited: bool, seconds: float) -> Channel | None:
         """The idle channel of the layer's kind."""
         if not spam:
             return self.idle_channel

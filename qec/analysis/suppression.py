@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from quell.errors import DataError, InputError, NoThresholdError, check_probability
+from quell.qec.analysis.averaging import ACCEPTED_P_VALUE
 from quell.qec.analysis.intervals import Estimate, check_confidence, finite_or_none, normal_quantile
 from quell.qec.analysis.points import Points, read_points
 from quell.qec.analysis.suppression_likelihood import Likelihood
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["LambdaFit", "LambdaPair", "fit_lambda", "fit_lambdas"]
-
-ACCEPTED_P_VALUE = 0.05
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import sinter
-
 import quell
-from quell import circuits
-from quell.cli.options import Count, Json, print_json, save_figure
+from quell.cli.options import Count, Json, MemoryOptions, print_json, save_figure
 from quell.errors import import_extra
 from quell.qec import fit_threshold, format_table, plot_error_rate, table_rows
 
@@ -29,15 +26,7 @@ def demo(
         workers: Processes. [default: one for each core]
     """
     import_extra("matplotlib", "plots")  # said before the sweep rather than after it
-    noise = "uniform_depolarizing"
-    tasks = [
-        sinter.Task(
-            circuit=circuits.rotated_surface_memory(d, rounds=d, basis="Z", noise=circuits.noise_model(noise, p)),
-            json_metadata={"basis": "Z", "code": "rotated-surface", "d": d, "noise": noise, "p": p, "r": d},
-        )
-        for d in DISTANCES
-        for p in RATES
-    ]
+    tasks = MemoryOptions().tasks(DISTANCES, RATES, ["Z"])
     stats = quell.sweep(tasks, "pymatching", max_errors=max_errors, save=out / "demo.csv", num_workers=workers)
     fit = fit_threshold(stats)
     picture = out / "demo.png"

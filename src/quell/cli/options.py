@@ -14,7 +14,7 @@ import stim
 from cyclopts import Parameter, Token
 
 from quell import circuits
-from quell.errors import InputError, check_known
+from quell.errors import InputError, StorageError, check_known
 
 __all__ = [
     "CODES",
@@ -118,6 +118,15 @@ class MemoryOptions:
             orientation=self.orientation,
         )
 
+    def tasks(self, distances: Sequence[int], rates: Sequence[float], bases: Sequence[str]) -> list[sinter.Task]:
+        """The task of every basis, distance and error rate, in this order."""
+        return [
+            sinter.Task(circuit=self.circuit(d, p, basis), json_metadata=self.metadata(d, p, basis))
+            for basis in bases
+            for d in distances
+            for p in rates
+        ]
+
     def metadata(self, distance: int, p: float, basis: str) -> dict[str, Any]:
         """What a result should say about where it came from."""
         metadata: dict[str, Any] = {
@@ -164,8 +173,6 @@ def print_json(value: object) -> None:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Writes a figure in the format that its name ends with."""
-    from quell.errors import StorageError
-
     try:
         figure.savefig(path, dpi=150, bbox_inches="tight")
     except OSError as error:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import sinter
-
 import quell
 from quell.cli.options import Count, Counts, CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
 from quell.qec import format_table, table_rows
@@ -48,17 +46,8 @@ def sweep(
         workers: Processes. [default: one for each core]
         mix_settings: Allow the file to hold the same decoder with other settings, kept apart.
     """
-    bases = [letter.upper() for letter in basis]
-    tasks = [
-        sinter.Task(
-            circuit=memory.circuit(distance, rate, letter), json_metadata=memory.metadata(distance, rate, letter)
-        )
-        for letter in bases
-        for distance in distances
-        for rate in p
-    ]
     stats = quell.sweep(
-        tasks,
+        memory.tasks(distances, p, [letter.upper() for letter in basis]),
         decoders,
         custom_decoders=load_custom_decoders(custom_decoders),
         max_errors=max_errors,
