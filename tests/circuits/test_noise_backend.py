@@ -131,7 +131,8 @@ def test_bad_sources(tmp_path: Path, old: Path) -> None:
 
 
 def test_qiskit_backend_and_target() -> None:
-    provider = pytest.importorskip("qiskit.providers.fake_provider")
+    from qiskit.providers import fake_provider as provider
+
     backend = provider.GenericBackendV2(3, seed=1)
     target = backend.target
     noise = NoiseModel.from_backend(backend)
@@ -291,7 +292,8 @@ def test_real_tables() -> None:
 
 
 def test_a_whole_memory_on_a_dense_device() -> None:
-    provider = pytest.importorskip("qiskit.providers.fake_provider")
+    from qiskit.providers import fake_provider as provider
+
     noise = NoiseModel.from_backend(provider.GenericBackendV2(26, seed=2))
     circuit = rotated_surface_memory(3, 10, noise=noise)
     assert any(isinstance(instruction, stim.CircuitRepeatBlock) for instruction in circuit)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sinter
+from matplotlib.figure import Figure
 
 from quell.errors import DataError, InputError, MissingExtraError
 from quell.qec.analysis import (
@@ -21,9 +22,6 @@ from quell.qec.analysis import (
     plot_lambda,
     sample_scaling_law,
 )
-
-pytest.importorskip("matplotlib")
-from matplotlib.figure import Figure
 
 ROWS = sample_scaling_law(
     threshold=0.1, nu=1.5, coefficients=(0.15, 1.0, 0.5), distances=[5, 9, 13],

@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 import sinter
 import stim
@@ -44,8 +46,6 @@ def test_trap_1_a_decoder_class_from_main(tmp_path: Path) -> None:
 
 
 def test_trap_1_a_decoder_class_from_a_notebook_cell(tmp_path: Path) -> None:
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT % "Mine()")])
     client = nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
@@ -182,8 +182,6 @@ def test_trap_6_settings_and_weights_are_part_of_the_identity(tmp_path: Path) ->
 
 
 def test_trap_6_a_class_that_is_edited_in_a_notebook_is_another_decoder(tmp_path: Path) -> None:
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
     edited = (SCRIPT % "Mine()").replace('BUILT_IN_DECODERS["pymatching"]', 'BUILT_IN_DECODERS["vacuous"]')
     cells = [nbformat.v4.new_code_cell(text) for text in (SCRIPT % "Mine()", SCRIPT % "Mine()", edited)]
     client = nbclient.NotebookClient(
