@@ -1,0 +1,176 @@
+"""Answers under bit-flip noise, found from the counts alone: how many, which, how likely, and how strong the noise is.
+
+The model is a mixture of bit-flip noise around a few strings over a background (`mixture_model`), its number of
+answers the one of shortest description (`mixture_search`). It is examined before it is believed (`mixture_checks`);
+where it fails, the counts stay as they are.
+"""
+
+import numpy as np
+
+from quell.errors import check_integer
+from quell.mitigation.estimator import Estimated, Mitigator
+from quell.mitigation.mixture_checks import Examination, examine, without_correlated
+from quell.mitigation.mixture_model import BitFlipModel
+from quell.mitigation.mixture_search import find_model, refine_model
+from quell.mitigation.raw import Raw, left_alone
+from quell.mitigation.result import Center, Report
+from quell.mitigation.table import CountTable
+
+__all__ = ["BitFlipMixture"]
+
+# Fewer shots than this decide nothing.
+_MIN_SHOTS = 20
+
+
+class BitFlipMixture(Mitigator):
+    """Finds the answers under bit-flip noise from the counts alone, or leaves the counts as they are.
+
+    Each shot is one of a few answers with bits flipped, or comes from a background over all strings. How many answers,
+    which, their shares, each bit's flip rate in each direction, and the background all follow from the counts: no
+    calibration is needed. What comes out is the distribution over the answers; the flips and the background are gone.
+
+    Before the model is believed it must do four things, and `report.reason` says which it failed:
+
+    - say more about shots it has not seen than a background without answers does;
+    - say at least 90 % as much about them as the best of the model and a table of frequencies, so that a broad
+      distribution, which is no few answers, is left alone;
+    - want no answer that was seen far less often than it says, as a W state seen as noise around 00…0 would;
+    - flip no more than 45 % of an answer's bits, beyond which an answer cannot be told from a biased readout.
+
+    Answers within two bits of one at least 12 times as frequent are taken for correlated flips and added to it, where
+    the noise is strong enough for that. What cannot be told apart stays so: a distribution that is truly an answer and
+    its independent flips looks exactly like noise.
+
+    Args:
+        max_clusters: The largest number of answers that is looked for.
+
+    Attributes:
+        p_: The mean flip rate of a bit; 0.0 if no answer was found.
+        flip_rates_0_to_1_: float64 of shape (num_bits,), index i for bit i.
+        flip_rates_1_to_0_: float64 of shape (num_bits,).
+        n_clusters_: How many answers were found, K.
+        centers_: uint8 of shape (K, num_bits), column i for bit i, the most probable answer first.
+        center_weights_: float64 of shape (K,), their probabilities.
+        background_: The share of the shots that belongs to no answer.
+        explained_: How much of what can be predicted the model predicts, between 0 and 1.
+        converged_: Whether the last fit came to rest.
+
+    Raises:
+        InputError: If `max_clusters` is no positive integer.
+
+    Source:
+        The clusters of strings are those of arXiv:2504.10801; the likelihood, the choice of K and the checks are ours.
+
+    Examples:
+        >>> from quell.mitigation import BitFlipMixture
+        >>> counts = {"0000": 610, "1111": 230, "0001": 34, "0010": 31, "0100": 29, "1000": 33, "0111": 13, "1110": 20}
+        >>> mitigated = BitFlipMixture().mitigate(counts)
+        >>> [center.key for center in mitigated.report.centers]
+        ['0000', '1111']
+        >>> round(mitigated["0000"], 2)
+        0.74
+    """
+
+    name = "mixture"
+
+    def __init__(self, max_clusters: int = 64) -> None:
+        self.max_clusters = max_clusters
+        self._start: BitFlipModel | None = None
+
+    def flip_rate(self, table: CountTable) -> float:
+        """Returns the mean flip rate that the counts show, 0.0 where none can be told; see `FlipRateEstimator`."""
+        return float(self.estimate(table).fitted["p_"])
+
+    def estimate(self, table: CountTable) -> Estimated:
+        """Returns the distribution over the answers; see `Mitigator.estimate`."""
+        max_clusters = check_integer("max_clusters", self.max_clusters, minimum=1)
+        if table.num_bits < 2:
+            return _nothing_found(table, "of a single bit, a flip cannot be told from an answer")
+        if table.shots < _MIN_SHOTS:
+            return _nothing_found(table, f"{table.shots} shots tell nothing, at least {_MIN_SHOTS} are needed")
+        # With more answers than this among so few strings, shares and flip rates can mimic any distribution.
+        max_clusters = min(max_clusters, max(1, 3 * 2 ** min(table.num_bits, 20) // 8))
+        if self._start is not None:
+            model = refine_model(table, self._start, max_clusters)
+            return _answered(table, model, None)
+        model = find_model(table, max_clusters)
+        examination = examine(table, model, max_clusters)
+        if examination.fault:
+            return _nothing_found(table, examination.fault, examination)
+        return _answered(table, model, examination)
+
+    def resumed(self, estimated: Estimated) -> Mitigator:
+        """Returns an estimator that looks near the answers of `estimated`; see `Mitigator.resumed`."""
+        if estimated.state is None:
+            return Raw()
+        again = self.copy()
+        again._start = estimated.state
+        return again
+
+
+def _scores(examination: Examination | None) -> dict[str, float]:
+    if examination is None:
+        return {}
+    return {"gain_per_shot": examination.gain, "explained": examination.explained}
+
+
+def _nothing_found(table: CountTable, reason: str, examination: Examination | None = None) -> Estimated:
+    """Returns the counts as they are, and why."""
+    fitted = {
+        "p_": 0.0,
+        "flip_rates_0_to_1_": np.zeros(table.num_bits),
+        "flip_rates_1_to_0_": np.zeros(table.num_bits),
+        "n_clusters_": 0,
+        "centers_": np.zeros((0, table.num_bits), dtype=np.uint8),
+        "center_weights_": np.zeros(0),
+        "background_": 0.0,
+        "explained_": 0.0 if examination is None else examination.explained,
+        "converged_": True,
+    }
+    return left_alone(table, "mixture", reason, scores=_scores(examination), fitted=fitted)
+
+
+def _answered(table: CountTable, full: BitFlipModel, examination: Examination | None) -> Estimated:
+    """Returns the distribution over the model's answers."""
+    model, num_correlated = without_correlated(full)
+    order = np.argsort(-model.shares, kind="stable")
+    centers, weights = model.centers[order], model.shares[order] / model.shares.sum()
+    rows = table.find(centers)
+    seen = rows >= 0
+    probabilities = np.zeros(table.num_strings)
+    probabilities[rows[seen]] = weights[seen]
+    notes = list(table.notes)
+    if num_correlated:
+        notes.append(f"{num_correlated} strings near a far heavier answer were taken for correlated flips of it")
+    if not full.converged:
+        notes.append("the fit was still improving when it was stopped: the shares may be off in the last digits")
+    report = Report(
+        method="mixture",
+        changed=True,
+        reason="a few answers and bit flips predict the shots best",
+        num_bits=table.num_bits,
+        num_strings=table.num_strings,
+        shots=table.shots,
+        flip_rate=model.mean_rate,
+        flip_rates_0_to_1=tuple(model.rates_0_to_1.tolist()),
+        flip_rates_1_to_0=tuple(model.rates_1_to_0.tolist()),
+        centers=tuple(
+            Center(table.keys[row] if row >= 0 else table.make_key(center), float(weight), bool(row >= 0))
+            for row, center, weight in zip(rows, centers, weights, strict=True)
+        ),
+        background=model.background,
+        scores=_scores(examination),
+        notes=tuple(notes),
+    )
+    fitted = {
+        "p_": model.mean_rate,
+        "flip_rates_0_to_1_": model.rates_0_to_1,
+        "flip_rates_1_to_0_": model.rates_1_to_0,
+        "n_clusters_": len(centers),
+        "centers_": centers,
+        "center_weights_": weights,
+        "background_": model.background,
+        "explained_": 1.0 if examination is None else examination.explained,
+        "converged_": full.converged,
+    }
+    return Estimated(probabilities, report, fitted, centers[~seen], weights[~seen], state=full)

@@ -1,0 +1,143 @@
+"""Whether a fitted mixture of bit-flip noise may be believed: real noise is no such mixture, nor is every distribution.
+
+Each check was given its limit on simulated devices with uneven, asymmetric, correlated and bursty flips, on sparse and
+on broad distributions; benchmarks/mitigation holds the simulations and what the checks do on real machines.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quell.mitigation.hamming import distances, pack_words
+from quell.mitigation.mixture_model import BitFlipModel, share_out, string_log_likelihoods
+from quell.mitigation.mixture_search import absent_answers, background_only, description_length, find_model
+from quell.mitigation.predictive import split, unstructured_log_likelihoods
+from quell.mitigation.table import CountTable
+
+__all__ = ["Examination", "examine", "flips_misfit", "without_correlated"]
+
+Array = NDArray[np.float64]
+
+# The share of what can be predicted that the model must predict before it is believed.
+_MIN_EXPLAINED = 0.9
+# Two bits flipped together look like an answer of its own, up to this share of the answer they belong to ...
+_CORRELATED_SHARE = 0.08
+# ... at up to this distance.
+_CORRELATED_BITS = 2
+# Among no more strings than this, a background cannot be told from a broad distribution ...
+_FEW_STRINGS = 16
+# ... and must have less of the shots than this.
+_MAX_BACKGROUND = 0.5
+# The share of the shots off their answers that may lie where independent flips do not put them ...
+_MAX_MISFIT = 0.6
+# ... if there are at least this many such shots.
+_MIN_OFF = 20
+# Nats per shot that the answers must be worth over the background alone.
+_MIN_GAIN = 0.003
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What spoke for and against a fitted model.
+
+    Attributes:
+        gain: Nats per unseen shot that the model predicts better than the background alone.
+        explained: That gain as a share of the best gain seen, the model's or that of no structure at all.
+        fault: Why the model is not believed; empty if it is.
+    """
+
+    gain: float
+    explained: float
+    fault: str
+
+
+def without_correlated(model: BitFlipModel) -> tuple[BitFlipModel, int]:
+    """Returns the model without the answers that may be correlated flips of heavier ones, and how many those were.
+
+    Flips of two bits at once are taken to be no likelier than a single flip.
+    """
+    limit = min(_CORRELATED_SHARE, model.mean_rate)
+    order = np.argsort(-model.shares, kind="stable")
+    centers, shares = model.centers[order], model.shares[order].copy()
+    kept = np.ones(len(shares), dtype=np.bool_)
+    for index in range(len(shares) - 1, 0, -1):
+        near = (centers[:index] != centers[index]).sum(axis=1) <= _CORRELATED_BITS
+        heavier = np.flatnonzero(near & (shares[index] < limit * shares[:index]))
+        if len(heavier):
+            shares[heavier[np.argmax(shares[heavier])]] += shares[index]
+            kept[index] = False
+    return replace(model, centers=centers[kept], shares=shares[kept]), int((~kept).sum())
+
+
+def flips_misfit(table: CountTable, model: BitFlipModel) -> float:
+    """Returns how badly independent flips describe how far shots lie from their answers, between 0 and about 1.
+
+    The total variation between the distances seen and those that the flip rates give, as a share of the shots that lie
+    off their answers: 0 if all is as predicted, 1 if none of those shots is where it should be.
+    """
+    owners, _ = share_out(table.float_bits, model)
+    owners *= table.weights[:, None] / table.shots
+    difference, off = 0.0, 0.0
+    for index, center in enumerate(model.centers):
+        far = distances(table.words, pack_words(center[None]))[:, 0]
+        seen = np.bincount(far, owners[:, index], table.num_bits + 1)
+        expected = np.ones(1)
+        for rate in np.where(center == 1, model.rates_1_to_0, model.rates_0_to_1):
+            expected = np.convolve(expected, [1 - rate, rate])
+        difference += float(np.abs(seen - seen.sum() * expected).sum()) / 2
+        off += float(seen[1:].sum())
+    return difference / off if off * table.shots >= _MIN_OFF else 0.0
+
+
+def examine(table: CountTable, model: BitFlipModel, max_clusters: int) -> Examination:
+    """Returns what speaks for and against `model` as an explanation of the counts.
+
+    Half the shots predict the other half: by the model found anew, by the background alone, and by how often each
+    string was seen.
+
+    Args:
+        table: The counts.
+        model: What was fitted to them.
+        max_clusters: The largest number of answers.
+    """
+    first, second = split(table.weights)
+    shots = max(float(second.sum()), 1.0)
+    half = table.with_weights(first)
+    found = find_model(half, max_clusters)
+    background = background_only(half)
+    bits = table.float_bits
+    floor = float(second @ string_log_likelihoods(bits, background)) / shots
+    gain = float(second @ string_log_likelihoods(bits, found)) / shots - floor
+    ceiling = float(second @ unstructured_log_likelihoods(first, table.num_bits)) / shots - floor
+    explained = min(1.0, gain / max(gain, ceiling, 1e-12)) if gain > 0 else 0.0
+    return Examination(gain, explained, _fault(table, model, gain, explained))
+
+
+def _fault(table: CountTable, model: BitFlipModel, gain: float, explained: float) -> str:
+    """Returns why the model is not believed, or nothing."""
+    shorter = description_length(background_only(table), table.shots) - description_length(model, table.shots)
+    if gain < _MIN_GAIN or shorter <= 0:
+        return "no string stands out from a background over all strings"
+    if explained < _MIN_EXPLAINED:
+        return (
+            f"a few answers and bit flips explain {explained:.0%} of what the counts hold, below {_MIN_EXPLAINED:.0%}: "
+            "the ideal distribution may be broad"
+        )
+    if absent_answers(table, model).any():
+        return (
+            "the noise model wants an answer that was seen far less often than the strings around it: "
+            "the ideal distribution has a structure that looks like flips"
+        )
+    misfit = flips_misfit(table, model)
+    if misfit > _MAX_MISFIT:
+        return (
+            f"{misfit:.0%} of the shots off the answers are not where independent flips would put them: "
+            "they may belong to the ideal distribution"
+        )
+    if 2**table.num_bits <= _FEW_STRINGS and model.background > _MAX_BACKGROUND:
+        return (
+            f"{model.background:.0%} of the shots belong to no answer, and among {2**table.num_bits} strings "
+            "that cannot be told from a broad ideal distribution"
+        )
+    return ""
