@@ -9,9 +9,9 @@ import numpy as np
 
 from quell.errors import check_integer
 from quell.mitigation.estimator import Estimated, Mitigator
-from quell.mitigation.mixture_checks import Examination, examine, without_correlated
-from quell.mitigation.mixture_model import BitFlipModel
-from quell.mitigation.mixture_search import find_model, refine_model
+from quell.mitigation.mixture_checks import Examination, examine, undecided_share, without_satellites
+from quell.mitigation.mixture_model import BitFlipModel, fit
+from quell.mitigation.mixture_search import find_model
 from quell.mitigation.raw import Raw, left_alone
 from quell.mitigation.result import Center, Report
 from quell.mitigation.table import CountTable
@@ -20,6 +20,8 @@ __all__ = ["BitFlipMixture"]
 
 # Fewer shots than this decide nothing.
 _MIN_SHOTS = 20
+# Strings below this share of the most probable answer's are left to the noise.
+_LEAST_SHARE = 0.03
 
 
 class BitFlipMixture(Mitigator):
@@ -37,12 +39,16 @@ class BitFlipMixture(Mitigator):
     - want no answer that was seen far less often than it says, as a W state seen as noise around 00…0 would;
     - flip no more than 45 % of an answer's bits, beyond which an answer cannot be told from a biased readout.
 
-    Answers within two bits of one at least 12 times as frequent are taken for correlated flips and added to it, where
-    the noise is strong enough for that. What cannot be told apart stays so: a distribution that is truly an answer and
-    its independent flips looks exactly like noise.
+    A machine's errors are not independent: one fault early in a circuit makes a wrong string as frequent as an answer.
+    Answers with less than a quarter of the most probable one's share (less than that where the noise is weak) are
+    therefore taken for such errors and left out. Where under a tenth of the shots lie off the answers, these are as
+    likely the ideal's own as the noise's, and half of them stay. What cannot be told apart stays so: a distribution
+    that is truly an answer and its independent flips looks exactly like noise.
 
     Args:
         max_clusters: The largest number of answers that is looked for.
+        independent: Whether the flips are known to be independent, as in a simulation: then every answer that the
+            counts call for is kept, and nothing else.
 
     Attributes:
         p_: The mean flip rate of a bit; 0.0 if no answer was found.
@@ -73,8 +79,9 @@ class BitFlipMixture(Mitigator):
 
     name = "mixture"
 
-    def __init__(self, max_clusters: int = 64) -> None:
+    def __init__(self, max_clusters: int = 64, *, independent: bool = False) -> None:
         self.max_clusters = max_clusters
+        self.independent = independent
         self._start: BitFlipModel | None = None
 
     def flip_rate(self, table: CountTable) -> float:
@@ -89,18 +96,19 @@ class BitFlipMixture(Mitigator):
         if table.shots < _MIN_SHOTS:
             return _nothing_found(table, f"{table.shots} shots tell nothing, at least {_MIN_SHOTS} are needed")
         # With more answers than this among so few strings, shares and flip rates can mimic any distribution.
-        max_clusters = min(max_clusters, max(1, 3 * 2 ** min(table.num_bits, 20) // 8))
+        max_clusters = min(max_clusters, max(2, 3 * 2 ** min(table.num_bits, 20) // 8))
         if self._start is not None:
-            model = refine_model(table, self._start, max_clusters)
-            return _answered(table, model, None)
-        model = find_model(table, max_clusters)
-        examination = examine(table, model, max_clusters)
+            model = fit(table.float_bits, table.weights, self._start, max_steps=40, tolerance=0.5)
+            return _answered(table, model, None, self.independent)
+        least = 0.0 if self.independent else _LEAST_SHARE
+        model = find_model(table, max_clusters, least)
+        examination = examine(table, model, max_clusters, least)
         if examination.fault:
             return _nothing_found(table, examination.fault, examination)
-        return _answered(table, model, examination)
+        return _answered(table, model, examination, self.independent)
 
     def resumed(self, estimated: Estimated) -> Mitigator:
-        """Returns an estimator that looks near the answers of `estimated`; see `Mitigator.resumed`."""
+        """Returns an estimator that fits the answers of `estimated` anew; see `Mitigator.resumed`."""
         if estimated.state is None:
             return Raw()
         again = self.copy()
@@ -130,18 +138,28 @@ def _nothing_found(table: CountTable, reason: str, examination: Examination | No
     return left_alone(table, "mixture", reason, scores=_scores(examination), fitted=fitted)
 
 
-def _answered(table: CountTable, full: BitFlipModel, examination: Examination | None) -> Estimated:
+def _answered(table: CountTable, full: BitFlipModel, examination: Examination | None, independent: bool) -> Estimated:
     """Returns the distribution over the model's answers."""
-    model, num_correlated = without_correlated(full)
+    model = full if independent else without_satellites(full)
     order = np.argsort(-model.shares, kind="stable")
     centers, weights = model.centers[order], model.shares[order] / model.shares.sum()
     rows = table.find(centers)
     seen = rows >= 0
-    probabilities = np.zeros(table.num_strings)
+    off = table.probabilities.copy()
+    off[rows[seen]] = 0.0
+    undecided = 0.0 if independent else undecided_share(float(off.sum()))
+    weights = weights * (1 - undecided * off.sum())
+    probabilities = undecided * off
     probabilities[rows[seen]] = weights[seen]
     notes = list(table.notes)
-    if num_correlated:
-        notes.append(f"{num_correlated} strings near a far heavier answer were taken for correlated flips of it")
+    if model.num_centers < full.num_centers:
+        number = full.num_centers - model.num_centers
+        notes.append(f"{number} strings far rarer than the most probable answer were taken for correlated errors")
+    if undecided:
+        notes.append(
+            f"{off.sum():.1%} of the shots lie off the answers, too few to tell noise from the ideal's own: "
+            f"{undecided:.0%} of them were kept"
+        )
     if not full.converged:
         notes.append("the fit was still improving when it was stopped: the shares may be off in the last digits")
     report = Report(

@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 # A flip rate beyond this cannot be told from a fully mixed qubit with a readout bias.
 _RATE_LIMITS = (1e-5, 0.45)
+# A bit's rate may be this high, plus this many times the mean rate of the other bits.
+_OUTLIER = (0.05, 4.0)
 # The bias that a fully mixed qubit's readout may show.
 _BACKGROUND_LIMITS = (0.44, 0.56)
 # How many shots' worth of belief a bit's rate has in the mean of its direction.
@@ -116,11 +118,20 @@ def string_log_likelihoods(bits: Array, model: BitFlipModel) -> Array:
     return share_out(bits, model)[1]
 
 
-def _rates(flips: Array, chances: Array, mean: float) -> Array:
+def _rates(flips: Array, chances: Array, mean: float, highest: Array) -> Array:
     """Returns one direction's rates, drawn towards the direction's mean, and that towards `mean`."""
     direction = (flips.sum() + _PRIOR_SHOTS * mean) / (chances.sum() + _PRIOR_SHOTS)
-    rates: Array = np.clip((flips + _PRIOR_SHOTS * direction) / (chances + _PRIOR_SHOTS), *_RATE_LIMITS)
-    return rates
+    rates = (flips + _PRIOR_SHOTS * direction) / (chances + _PRIOR_SHOTS)
+    return np.clip(rates, _RATE_LIMITS[0], highest)
+
+
+def _highest_rates(flips: Array, chances: Array) -> Array:
+    """Returns how high each bit's rate may be: the worst bit of a device is a few times worse than the others.
+
+    A bit far noisier than that is a bit on which two answers differ.
+    """
+    others = (flips.sum() - flips + 0.5) / (chances.sum() - chances + 1.0)
+    return np.minimum(_OUTLIER[0] + _OUTLIER[1] * others, _RATE_LIMITS[1])
 
 
 def _step(bits: Array, weighted: Array, model: BitFlipModel, free_answers: bool) -> BitFlipModel:
@@ -138,7 +149,8 @@ def _step(bits: Array, weighted: Array, model: BitFlipModel, free_answers: bool)
     chances_1, chances_0 = (shots * centers).sum(axis=0), (shots * (1 - centers)).sum(axis=0)
     lost, gained = ((shots - ones) * centers).sum(axis=0), (ones * (1 - centers)).sum(axis=0)
     mean = (lost.sum() + gained.sum() + 0.5) / (chances_1.sum() + chances_0.sum() + 1.0)
-    down, up = _rates(lost, chances_1, mean), _rates(gained, chances_0, mean)
+    highest = _highest_rates(lost + gained, chances_1 + chances_0)
+    down, up = _rates(lost, chances_1, mean, highest), _rates(gained, chances_0, mean, highest)
     shares = shots[:, 0] / num_shots
     if free_answers:
         vote = ones * np.log((1 - down) / up) + (shots - ones) * np.log(down / (1 - up))

@@ -21,7 +21,7 @@ from quell.mitigation.mixture_model import (
 )
 from quell.mitigation.table import CountTable
 
-__all__ = ["absent_answers", "background_only", "description_length", "find_model", "refine_model"]
+__all__ = ["absent_answers", "background_only", "description_length", "find_model"]
 
 Array = NDArray[np.float64]
 
@@ -167,7 +167,7 @@ def _drop(table: CountTable, model: BitFlipModel, max_steps: int, tolerance: flo
     return model
 
 
-def _add(table: CountTable, model: BitFlipModel, max_clusters: int, banned: set[bytes]) -> BitFlipModel:
+def _add(table: CountTable, model: BitFlipModel, max_clusters: int, least: float, banned: set[bytes]) -> BitFlipModel:
     """Returns the model with the answers added that it lacks, one at a time, the one the shots call for most first."""
     bits, weights, strings, num_shots = table.float_bits, table.weights, table.bits, table.shots
     while model.num_centers < max_clusters:
@@ -189,38 +189,36 @@ def _add(table: CountTable, model: BitFlipModel, max_clusters: int, banned: set[
         more = fit(bits, weights, more, max_steps=60)
         if description_length(more, num_shots) >= description_length(model, num_shots) - 1e-6:
             return model
+        if more.shares.min() < least * more.shares.max():
+            return model
         model = more
     return model
 
 
-def _settled(table: CountTable, model: BitFlipModel, max_clusters: int, banned: set[bytes]) -> BitFlipModel:
+def _settled(
+    table: CountTable, model: BitFlipModel, max_clusters: int, least: float, banned: set[bytes]
+) -> BitFlipModel:
     """Returns the model after answers were added and dropped and all was fitted to the end."""
     model = fit(table.float_bits, table.weights, model, max_steps=60)
-    model = _add(table, model, max_clusters, banned)
-    model = fit(table.float_bits, table.weights, model, max_steps=500, tolerance=1e-3)
+    model = _add(table, model, max_clusters, least, banned)
+    model = fit(table.float_bits, table.weights, model, max_steps=300, tolerance=0.01)
     return _drop(table, model, max_steps=150, tolerance=0.01)
 
 
-def refine_model(table: CountTable, model: BitFlipModel, max_clusters: int) -> BitFlipModel:
-    """Returns the model of the shortest description near `model`, without answers that are absent from the counts.
-
-    Args:
-        table: The counts.
-        model: Where to begin.
-        max_clusters: The largest number of answers.
-    """
-    model = _settled(table, model, max_clusters, set())
+def _refined(table: CountTable, model: BitFlipModel, max_clusters: int, least: float) -> BitFlipModel:
+    """Returns the model of the shortest description near `model`, without answers absent from the counts."""
+    model = _settled(table, model, max_clusters, least, set())
     banned: set[bytes] = set()
     for _ in range(_MAX_BANS):
         absent = absent_answers(table, model)
         if not absent.any() or absent.all():
             break
         banned |= {center.tobytes() for center in model.centers[absent]}
-        model = _settled(table, model.only(~absent), max_clusters, banned)
+        model = _settled(table, model.only(~absent), max_clusters, least, banned)
     return model
 
 
-def find_model(table: CountTable, max_clusters: int) -> BitFlipModel:
+def find_model(table: CountTable, max_clusters: int, least: float) -> BitFlipModel:
     """Returns the model of the shortest description; it has at least one answer.
 
     Models with answers that are absent from the counts are taken only if there is no other.
@@ -228,6 +226,7 @@ def find_model(table: CountTable, max_clusters: int) -> BitFlipModel:
     Args:
         table: The counts.
         max_clusters: The largest number of answers.
+        least: Answers are added as long as none has less than this share of the most probable one's.
     """
     few_bits, few_weights = _thinned(table.float_bits, table.weights, table.by_weight)
     centers = table.bits[table.by_weight[:_NUM_CANDIDATES]]
@@ -249,4 +248,4 @@ def find_model(table: CountTable, max_clusters: int) -> BitFlipModel:
         model = fit(table.float_bits, table.weights, model, max_steps=60)
         keep(_drop(table, model, max_steps=60, tolerance=0.05))
     best = min(found, key=lambda entry: entry[:2])
-    return refine_model(table, best[2], max_clusters)
+    return _refined(table, best[2], max_clusters, least)

@@ -184,9 +184,10 @@ class MitigatedCounts(Mapping[Hashable, float]):
     ) -> dict[Hashable, Interval]:
         """Returns, for each key, the interval of its probability under a bootstrap over shots.
 
-        The shots are drawn again with replacement, and the whole estimate is made anew from each draw, choices of the
-        method included. The interval says how much the number owes to the luck of the shots. It does not say whether
-        the noise is what the method takes it for.
+        The shots are drawn again with replacement, and the estimate is made anew from each draw. Of a mixture, the
+        answers found stay the ones that may be there, and shares, rates and background are fitted again. The interval
+        says how much the number owes to the luck of the shots. It does not say whether the noise is what the method
+        takes it for.
 
         Args:
             num_resamples: How often to draw, at least 20.
