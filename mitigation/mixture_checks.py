@@ -28,6 +28,8 @@ _SATELLITE_SLOPE = 0.5
 # With no more of the shots off the answers than the first, those are as likely the ideal's as the noise's; with more
 # than the second, they are the noise's.
 _UNDECIDED = (0.1, 0.2)
+# Standard deviations by which the most frequent string must exceed the model to speak against it.
+_PEAK = 5.0
 # Among no more strings than this, a background cannot be told from a broad distribution ...
 _FEW_STRINGS = 16
 # ... and must have less of the shots than this.
@@ -106,6 +108,16 @@ def flips_misfit(table: CountTable, model: BitFlipModel) -> float:
     return difference / off if off * table.shots >= _MIN_OFF else 0.0
 
 
+def _unexplained_peak(table: CountTable, model: BitFlipModel) -> bool:
+    """Whether the most frequent string is more frequent than every answer, and the model does not say why."""
+    top = int(table.by_weight[0])
+    rows = table.find(without_satellites(model).centers)
+    most = float(np.where(rows >= 0, table.weights[rows], 0.0).max())
+    expected = table.shots * float(np.exp(string_log_likelihoods(table.float_bits[top : top + 1], model)[0]))
+    seen = float(table.weights[top])
+    return seen > most and seen > expected + _PEAK * np.sqrt(max(expected, 1.0))
+
+
 def examine(table: CountTable, model: BitFlipModel, max_clusters: int, least: float) -> Examination:
     """Returns what speaks for and against `model` as an explanation of the counts.
 
@@ -144,6 +156,11 @@ def _fault(table: CountTable, model: BitFlipModel, gain: float, explained: float
     if absent_answers(table, model).any():
         return (
             "the noise model wants an answer that was seen far less often than the strings around it: "
+            "the ideal distribution has a structure that looks like flips"
+        )
+    if _unexplained_peak(table, model):
+        return (
+            "the most frequent string is no answer, and far too frequent for noise around the answers: "
             "the ideal distribution has a structure that looks like flips"
         )
     misfit = flips_misfit(table, model)

@@ -110,7 +110,8 @@ def share_out(bits: Array, model: BitFlipModel) -> tuple[Array, Array]:
     np.exp(joint, out=joint)
     total = joint.sum(axis=1, keepdims=True)
     joint /= total
-    return joint, (largest + np.log(total))[:, 0]
+    likelihoods: Array = (largest + np.log(total))[:, 0]
+    return joint, likelihoods
 
 
 def string_log_likelihoods(bits: Array, model: BitFlipModel) -> Array:
@@ -122,7 +123,8 @@ def _rates(flips: Array, chances: Array, mean: float, highest: Array) -> Array:
     """Returns one direction's rates, drawn towards the direction's mean, and that towards `mean`."""
     direction = (flips.sum() + _PRIOR_SHOTS * mean) / (chances.sum() + _PRIOR_SHOTS)
     rates = (flips + _PRIOR_SHOTS * direction) / (chances + _PRIOR_SHOTS)
-    return np.clip(rates, _RATE_LIMITS[0], highest)
+    limited: Array = np.clip(rates, _RATE_LIMITS[0], highest)
+    return limited
 
 
 def _highest_rates(flips: Array, chances: Array) -> Array:
@@ -131,7 +133,8 @@ def _highest_rates(flips: Array, chances: Array) -> Array:
     A bit far noisier than that is a bit on which two answers differ.
     """
     others = (flips.sum() - flips + 0.5) / (chances.sum() - chances + 1.0)
-    return np.minimum(_OUTLIER[0] + _OUTLIER[1] * others, _RATE_LIMITS[1])
+    highest: Array = np.minimum(_OUTLIER[0] + _OUTLIER[1] * others, _RATE_LIMITS[1])
+    return highest
 
 
 def _step(bits: Array, weighted: Array, model: BitFlipModel, free_answers: bool) -> BitFlipModel:

@@ -56,7 +56,8 @@ def description_length(model: BitFlipModel, num_shots: float) -> float:
     if num_bits <= 20:
         size = float(1 << num_bits)
         naming = math.lgamma(size + 1) - math.lgamma(number + 1) - math.lgamma(max(size - number, 0) + 1)
-    return length + naming + (0.5 * number + num_bits) * math.log(num_shots)
+    numbers: float = (0.5 * number + num_bits) * math.log(num_shots)
+    return length + naming + numbers
 
 
 def _answer_cost(num_bits: int, num_shots: float) -> float:
@@ -186,7 +187,7 @@ def _add(table: CountTable, model: BitFlipModel, max_clusters: int, least: float
         if slope[best] <= num_shots:
             return model
         more = model.plus(strings[rows[best]], min(max(excess[rows[best]], 3.0) / num_shots, 0.3))
-        more = fit(bits, weights, more, max_steps=60)
+        more = fit(bits, weights, more, max_steps=30, tolerance=0.5)
         if description_length(more, num_shots) >= description_length(model, num_shots) - 1e-6:
             return model
         if more.shares.min() < least * more.shares.max():
@@ -202,7 +203,7 @@ def _settled(
     model = fit(table.float_bits, table.weights, model, max_steps=60)
     model = _add(table, model, max_clusters, least, banned)
     model = fit(table.float_bits, table.weights, model, max_steps=300, tolerance=0.01)
-    return _drop(table, model, max_steps=150, tolerance=0.01)
+    return _drop(table, model, max_steps=80, tolerance=0.05)
 
 
 def _refined(table: CountTable, model: BitFlipModel, max_clusters: int, least: float) -> BitFlipModel:
@@ -246,6 +247,6 @@ def find_model(table: CountTable, max_clusters: int, least: float) -> BitFlipMod
         model = start.only(np.arange(start.num_centers) < max_clusters)
         model = fit(table.float_bits, table.weights, model, max_steps=10, free_answers=False)
         model = fit(table.float_bits, table.weights, model, max_steps=60)
-        keep(_drop(table, model, max_steps=60, tolerance=0.05))
+        keep(_drop(table, model, max_steps=25, tolerance=0.5))
     best = min(found, key=lambda entry: entry[:2])
     return _refined(table, best[2], max_clusters, least)
