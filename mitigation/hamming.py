@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 __all__ = ["distances", "pack_words", "row_blocks"]
 
-# Pairs of strings that are looked at in one block: about 100 MB of intermediate arrays.
-_BLOCK_PAIRS = 8_000_000
+# Pairs of strings that are looked at in one block: few enough for the intermediate arrays to stay in a cache.
+_BLOCK_PAIRS = 500_000
 
 
 def pack_words(bits: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -65,7 +65,7 @@ def row_blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
 
     Examples:
         >>> from quell.mitigation.hamming import row_blocks
-        >>> list(row_blocks(3, 5_000_000))
+        >>> list(row_blocks(3, 300_000))
         [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None)]
     """
     step = max(1, _BLOCK_PAIRS // max(1, num_columns))

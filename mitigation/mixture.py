@@ -74,7 +74,7 @@ class BitFlipMixture(Mitigator):
         >>> [center.key for center in mitigated.report.centers]
         ['0000', '1111']
         >>> round(mitigated["0000"], 2)
-        0.74
+        0.71
     """
 
     name = "mixture"
@@ -140,7 +140,7 @@ def _nothing_found(table: CountTable, reason: str, examination: Examination | No
 
 def _answered(table: CountTable, full: BitFlipModel, examination: Examination | None, independent: bool) -> Estimated:
     """Returns the distribution over the model's answers."""
-    model = full if independent else without_satellites(full)
+    model = full if independent else without_satellites(table, full)
     order = np.argsort(-model.shares, kind="stable")
     centers, weights = model.centers[order], model.shares[order] / model.shares.sum()
     rows = table.find(centers)

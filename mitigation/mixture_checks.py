@@ -25,6 +25,10 @@ _MIN_EXPLAINED = 0.9
 _MAX_SATELLITE = 0.2
 # ... and as this share of the shots that the noise has moved, where it is weak.
 _SATELLITE_SLOPE = 0.5
+# A repetition of an error beside another answer is missed if at least this many shots should show it ...
+_TELLING = 16.0
+# ... and less than this share of them does.
+_TOO_FEW = 0.2
 # With no more of the shots off the answers than the first, those are as likely the ideal's as the noise's; with more
 # than the second, they are the noise's.
 _UNDECIDED = (0.1, 0.2)
@@ -57,20 +61,47 @@ class Examination:
     fault: str
 
 
-def without_satellites(model: BitFlipModel) -> BitFlipModel:
+def without_satellites(table: CountTable, model: BitFlipModel) -> BitFlipModel:
     """Returns the model without the answers that may be correlated errors, which independent flips do not explain.
 
     One fault early in a circuit flips many bits at once, always the same ones, and makes a string as frequent as an
     answer of its own. In simulated circuits (GHZ, Bernstein–Vazirani, random CX circuits and phase estimation, with
     two-qubit errors of 0.3 % to 8 %) such strings reach a fifth of the most probable answer where most shots are off
-    their answers, less where fewer are, and seldom more.
+    their answers, less where fewer are, and seldom more. But errors do not care for the answer that they hit: a rare
+    string stays an answer if the same flips are missing beside another answer, where they would have to be seen.
     """
     ones = np.where(model.centers == 1, 1 - model.rates_1_to_0, model.rates_0_to_1)
     untouched = np.where(model.centers == 1, ones, 1 - ones).prod(axis=1)
     moved = 1 - float(model.shares @ untouched)
     limit = min(_MAX_SATELLITE, _SATELLITE_SLOPE * moved)
     kept = model.shares >= limit * model.shares.max()
+    main = np.flatnonzero(kept)
+    for index in np.flatnonzero(~kept):
+        kept[index] = not any(_repeats(table, model, untouched, index, parent, main[main != parent]) for parent in main)
     return replace(model, centers=model.centers[kept], shares=model.shares[kept])
+
+
+def _repeats(
+    table: CountTable,
+    model: BitFlipModel,
+    untouched: NDArray[np.float64],
+    index: int,
+    parent: int,
+    others: NDArray[np.intp],
+) -> bool:
+    """Whether the flips that lead from answer `parent` to answer `index` may also be seen beside the other answers."""
+    flips = model.centers[index] ^ model.centers[parent]
+    ratio = model.shares[index] / model.shares[parent]
+    wanted = table.shots * ratio * model.shares[others] * untouched[others]
+    strings = model.centers[others] ^ flips
+    rows = table.find(strings)
+    seen = np.where(rows >= 0, table.weights[rows], 0.0)
+    rest = replace(model, shares=np.where(np.arange(model.num_centers) == index, 0.0, model.shares))
+    # What the answers and their own flips put there says nothing; a string that is an answer itself says all it has.
+    known = (strings[:, None] == model.centers[None]).all(axis=2).any(axis=1)
+    noise = table.shots * np.exp(string_log_likelihoods(strings.astype(np.float64), rest))
+    excess = seen - np.where(known, 0.0, noise)
+    return not bool(((wanted >= _TELLING) & (excess < _TOO_FEW * wanted)).any())
 
 
 def undecided_share(off: float) -> float:
@@ -111,7 +142,7 @@ def flips_misfit(table: CountTable, model: BitFlipModel) -> float:
 def _unexplained_peak(table: CountTable, model: BitFlipModel) -> bool:
     """Whether the most frequent string is more frequent than every answer, and the model does not say why."""
     top = int(table.by_weight[0])
-    rows = table.find(without_satellites(model).centers)
+    rows = table.find(without_satellites(table, model).centers)
     most = float(np.where(rows >= 0, table.weights[rows], 0.0).max())
     expected = table.shots * float(np.exp(string_log_likelihoods(table.float_bits[top : top + 1], model)[0]))
     seen = float(table.weights[top])

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quell.errors import check_integer
-from quell.mitigation.table import CountTable
+from quell.mitigation.table import BitOrder, CountTable
 
 if TYPE_CHECKING:
+    from quell.mitigation.bootstrap import Bootstrap
     from quell.mitigation.estimator import Mitigator
 
 __all__ = ["Center", "Interval", "MitigatedCounts", "Report"]
@@ -91,21 +92,29 @@ class Report:
         ]
         return fields | {"num_clusters": self.num_clusters}
 
-    def __str__(self) -> str:
-        """A few lines for a person."""
+    def text(self, bootstrap: "Bootstrap | None" = None) -> str:
+        """Returns a few lines for a person, with the intervals of `MitigatedCounts.bootstrap` if they are given."""
         lines = [
-            f"{self.method}: {'changed' if self.changed else 'left alone'}; {self.reason}",
+            f"{self.method}: {'' if self.changed else 'left alone; '}{self.reason}",
             f"{self.shots} shots of {self.num_bits} bits, {self.num_strings} distinct strings",
         ]
         if self.flip_rate is not None:
-            lines.append(f"flip rate {self.flip_rate:.4f} per bit")
+            lines.append(f"flip rate {_with(self.flip_rate, bootstrap and bootstrap.flip_rate)} per bit")
         if self.background is not None:
-            lines.append(f"background {self.background:.4f} of the shots")
+            lines.append(f"background {_with(self.background, bootstrap and bootstrap.background)} of the shots")
         if self.centers:
-            shown = ", ".join(f"{center.key} {center.probability:.4f}" for center in self.centers[:8])
+            known = {} if bootstrap is None else bootstrap.probabilities
+            shown = [f"{center.key} {_with(center.probability, known.get(center.key))}" for center in self.centers[:8]]
             more = f" and {self.num_clusters - 8} more" if self.num_clusters > 8 else ""
-            lines.append(f"{self.num_clusters} answers: {shown}{more}")
+            lines.append(f"{self.num_clusters} answers: {', '.join(shown)}{more}")
         return "\n".join([*lines, *self.notes])
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _with(value: float, interval: Interval | None) -> str:
+    return f"{value:.4f}" if interval is None else f"{value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 class MitigatedCounts(Mapping[Hashable, float]):
@@ -182,34 +191,44 @@ class MitigatedCounts(Mapping[Hashable, float]):
     def intervals(
         self, num_resamples: int = 200, *, confidence: float = 0.95, seed: int = 0
     ) -> dict[Hashable, Interval]:
-        """Returns, for each key, the interval of its probability under a bootstrap over shots.
+        """Returns, for each key, the interval of its probability under a bootstrap over shots; see `bootstrap`."""
+        return self.bootstrap(num_resamples, confidence=confidence, seed=seed).probabilities
+
+    def bootstrap(
+        self, num_resamples: int = 200, *, confidence: float = 0.95, seed: int = 0, progress: bool = False
+    ) -> "Bootstrap":
+        """Returns intervals of the probabilities, the flip rate and the background under a bootstrap over shots.
 
         The shots are drawn again with replacement, and the estimate is made anew from each draw. Of a mixture, the
         answers found stay the ones that may be there, and shares, rates and background are fitted again. The interval
-        says how much the number owes to the luck of the shots. It does not say whether the noise is what the method
+        says how much a number owes to the luck of the shots. It does not say whether the noise is what the method
         takes it for.
 
         Args:
             num_resamples: How often to draw, at least 20.
             confidence: The share of draws that an interval covers, between 0 and 1.
             seed: Of the draws; the same seed gives the same intervals.
-
-        Returns:
-            For each key the `Interval`; it always holds the reported probability.
+            progress: Whether to show a bar on standard error.
 
         Raises:
             InputError: If `num_resamples` is below 20 or `confidence` is not between 0 and 1.
         """
-        from quell.mitigation.bootstrap import bootstrap_intervals
+        from quell.mitigation.bootstrap import bootstrap
 
-        return bootstrap_intervals(
+        return bootstrap(
             self._table,
             self._estimator,
-            dict(self._probabilities),
+            self._probabilities,
             num_resamples=num_resamples,
             confidence=confidence,
             seed=seed,
+            progress=progress,
         )
+
+    @property
+    def bit_order(self) -> BitOrder:
+        """Whether bit 0 is a key's rightmost ("little") or leftmost ("big") character."""
+        return self._table.bit_order
 
     def to_dict(self) -> dict[str, object]:
         """Returns probabilities, raw probabilities, shots and report as JSON can hold them."""
