@@ -15,6 +15,8 @@ from quell import __version__
 from quell.cli.analyse import lambda_, table, threshold
 from quell.cli.circuit import circuit
 from quell.cli.demo import demo
+from quell.cli.flip_rate import train_flip_rate
+from quell.cli.mitigate import mitigate
 from quell.cli.sweep import sweep
 from quell.errors import InputError, QuellError
 
@@ -23,7 +25,7 @@ __all__ = ["app", "main"]
 app = App(
     name="quell",
     version=__version__,
-    help="From a quantum code to a number one can trust: circuits, sweeps, thresholds.",
+    help="From a quantum code to a number one can trust: circuits, sweeps, thresholds, cleaner counts.",
     help_epilogue="`quell COMMAND --help` shows examples. Exit codes: 0 done, 1 failed, 2 wrong usage.",
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
@@ -33,6 +35,8 @@ app.command(threshold)
 app.command(lambda_, name="lambda")
 app.command(table)
 app.command(circuit)
+app.command(mitigate)
+app.command(train_flip_rate)
 app.command(demo)
 
 
@@ -55,7 +59,7 @@ def run(tokens: Sequence[str] | None = None) -> int:
         say(str(error), *getattr(error, "__notes__", ()))
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        say("interrupted; what was saved is in the file, run the same command to go on")
+        say("interrupted; what was saved is in its file, and the same command goes on from a sweep's")
         return 1
     except BrokenPipeError:
         # The reader, `head` perhaps, has seen enough. Nothing more may be written at exit either.
