@@ -3,6 +3,7 @@
 from quell.mitigation.automatic import MITIGATION_METHODS, Automatic, mitigate
 from quell.mitigation.bootstrap import Bootstrap
 from quell.mitigation.estimator import Estimated, Mitigator
+from quell.mitigation.flip_rate import FlipRateRegressor, read_calibration
 from quell.mitigation.flip_rates import FlipRate, FlipRateEstimator, resolve_flip_rate
 from quell.mitigation.hammer import Hammer
 from quell.mitigation.m3 import M3
@@ -16,6 +17,7 @@ from quell.mitigation.reading import read_counts, read_many
 from quell.mitigation.result import Center, Interval, MitigatedCounts, Report
 from quell.mitigation.richardson_lucy import RichardsonLucy
 from quell.mitigation.table import BitOrder, CountTable
+from quell.mitigation.twirling import merge_twirled, pauli_twirl, twirl_measurements
 
 __all__ = [
     "M3",
@@ -29,6 +31,7 @@ __all__ = [
     "Estimated",
     "FlipRate",
     "FlipRateEstimator",
+    "FlipRateRegressor",
     "Hammer",
     "Interval",
     "MitigatedCounts",
@@ -40,10 +43,14 @@ __all__ = [
     "RichardsonLucy",
     "fidelity_ratio",
     "hellinger_fidelity",
+    "merge_twirled",
     "mitigate",
+    "pauli_twirl",
     "plot_counts",
+    "read_calibration",
     "read_counts",
     "read_many",
     "resolve_flip_rate",
     "total_variation",
+    "twirl_measurements",
 ]

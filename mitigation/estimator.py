@@ -8,7 +8,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -78,9 +78,12 @@ class Mitigator(ABC):
         for attribute, value in estimated.fitted.items():
             setattr(self, attribute, value)
         raw = label_probabilities(table, table.probabilities, *_nothing_new(table))
-        return MitigatedCounts(
-            labelled(table, estimated), raw, estimated.report, table=table, estimator=self.resumed(estimated)
-        )
+        report = estimated.report
+        explain = getattr(getattr(self, "flip_rate", None), "explain", None)
+        if explain is not None:
+            # A predicted flip rate that was clipped or extrapolated must not pass for a measured one.
+            report = replace(report, notes=(*report.notes, *explain(table).notes))
+        return MitigatedCounts(labelled(table, estimated), raw, report, table=table, estimator=self.resumed(estimated))
 
     def resumed(self, estimated: Estimated) -> "Mitigator":
         """Returns the estimator for shots much like those that gave `estimated`: the bootstrap's, for speed.

@@ -85,8 +85,8 @@ def _repeats(
     table: CountTable,
     model: BitFlipModel,
     untouched: NDArray[np.float64],
-    index: int,
-    parent: int,
+    index: np.intp,
+    parent: np.intp,
     others: NDArray[np.intp],
 ) -> bool:
     """Whether the flips that lead from answer `parent` to answer `index` may also be seen beside the other answers."""

@@ -98,10 +98,11 @@ class Report:
             f"{self.method}: {'' if self.changed else 'left alone; '}{self.reason}",
             f"{self.shots} shots of {self.num_bits} bits, {self.num_strings} distinct strings",
         ]
+        flip_rate, background = (None, None) if bootstrap is None else (bootstrap.flip_rate, bootstrap.background)
         if self.flip_rate is not None:
-            lines.append(f"flip rate {_with(self.flip_rate, bootstrap and bootstrap.flip_rate)} per bit")
+            lines.append(f"flip rate {_with(self.flip_rate, flip_rate)} per bit")
         if self.background is not None:
-            lines.append(f"background {_with(self.background, bootstrap and bootstrap.background)} of the shots")
+            lines.append(f"background {_with(self.background, background)} of the shots")
         if self.centers:
             known = {} if bootstrap is None else bootstrap.probabilities
             shown = [f"{center.key} {_with(center.probability, known.get(center.key))}" for center in self.centers[:8]]
