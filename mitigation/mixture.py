@@ -20,6 +20,9 @@ __all__ = ["BitFlipMixture"]
 
 # Fewer shots than this decide nothing.
 _MIN_SHOTS = 20
+# With more distinct strings than this, answers are looked for in as many shots as give this many, and all shots only
+# settle their shares and the noise.
+_MANY_STRINGS = 8192
 # Strings below this share of the most probable answer's are left to the noise.
 _LEAST_SHARE = 0.03
 
@@ -101,10 +104,13 @@ class BitFlipMixture(Mitigator):
             model = fit(table.float_bits, table.weights, self._start, max_steps=40, tolerance=0.5)
             return _answered(table, model, None, self.independent)
         least = 0.0 if self.independent else _LEAST_SHARE
-        model = find_model(table, max_clusters, least)
-        examination = examine(table, model, max_clusters, least)
+        few = table.thinned(_MANY_STRINGS)
+        model = find_model(few, max_clusters, least)
+        examination = examine(few, model, max_clusters, least)
         if examination.fault:
             return _nothing_found(table, examination.fault, examination)
+        if few is not table:
+            model = fit(table.float_bits, table.weights, model, max_steps=20, tolerance=1.0)
         return _answered(table, model, examination, self.independent)
 
     def resumed(self, estimated: Estimated) -> Mitigator:
@@ -160,7 +166,7 @@ def _answered(table: CountTable, full: BitFlipModel, examination: Examination | 
             f"{off.sum():.1%} of the shots lie off the answers, too few to tell noise from the ideal's own: "
             f"{undecided:.0%} of them were kept"
         )
-    if not full.converged:
+    if not full.converged and table.num_strings <= _MANY_STRINGS:
         notes.append("the fit was still improving when it was stopped: the shares may be off in the last digits")
     report = Report(
         method="mixture",

@@ -107,7 +107,8 @@ class Report:
             known = {} if bootstrap is None else bootstrap.probabilities
             shown = [f"{center.key} {_with(center.probability, known.get(center.key))}" for center in self.centers[:8]]
             more = f" and {self.num_clusters - 8} more" if self.num_clusters > 8 else ""
-            lines.append(f"{self.num_clusters} answers: {', '.join(shown)}{more}")
+            named = "answer" if self.num_clusters == 1 else "answers"
+            lines.append(f"{self.num_clusters} {named}: {', '.join(shown)}{more}")
         return "\n".join([*lines, *self.notes])
 
     def __str__(self) -> str:

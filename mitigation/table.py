@@ -106,6 +106,23 @@ class CountTable:
     def _rows(self) -> Mapping[bytes, int]:
         return {row.tobytes(): index for index, row in enumerate(self.bits)}
 
+    def thinned(self, num_strings: int, seed: int = 0) -> "CountTable":
+        """Returns the same counts with fewer shots, drawn at random, of about `num_strings` distinct strings at most.
+
+        Args:
+            num_strings: How many distinct strings may be left, on average.
+            seed: Of the draw.
+        """
+        if self.num_strings <= num_strings:
+            return self
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            share = (low + high) / 2
+            distinct = -np.expm1(self.weights * np.log1p(-share)).sum()
+            low, high = (share, high) if distinct < num_strings else (low, share)
+        whole = np.rint(self.weights).astype(np.int64)
+        return self.with_weights(np.random.default_rng(seed).binomial(whole, low).astype(np.float64))
+
     def with_weights(self, weights: NDArray[np.float64]) -> "CountTable":
         """Returns the same strings with other counts; strings with a count of zero are left out.
 

@@ -42,7 +42,7 @@ def test_it_prints_the_report_and_every_probability_with_its_interval(
     tokens = ["mitigate", "counts.json", "--method", "q-cluster", "--flip-rate", "0.05", "--top", "3"]
     assert run([*tokens, "--resamples", "40", "--confidence", "0.9"]) == 0
     report, table = capsys.readouterr().out.split("\n\n")
-    assert report.startswith("q-cluster: changed; ")
+    assert report.startswith("q-cluster: ")
     assert f"4000 shots of 5 bits, {len(counts)} distinct strings" in report
     heading, *rows, last = table.strip().split("\n")
     assert heading.split() == ["string", "raw", "(90", "%)", "mitigated", "(90", "%)"]
