@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quell.errors import InputError, check_known
 from quell.mitigation.estimator import Estimated, Mitigator
-from quell.mitigation.flip_rates import FlipRate
+from quell.mitigation.flip_rates import FlipRate, resolve_flip_rate
 from quell.mitigation.hammer import Hammer
 from quell.mitigation.m3 import M3
 from quell.mitigation.mixture import BitFlipMixture
@@ -35,6 +35,8 @@ __all__ = ["MITIGATION_METHODS", "Automatic", "mitigate"]
 _JUDGED_STRINGS = 64
 # With more distinct strings than this, comparing each with each takes longer than anyone waits for a default.
 _RIVAL_STRINGS = 4096
+# With fewer bits every string is near every other, and a rival's answer is mostly its own assumption.
+_RIVAL_BITS = 4
 # Standard errors by which a rival must predict better than the raw counts.
 _CLEARLY = 3.0
 
@@ -64,14 +66,19 @@ class Automatic(Mitigator):
 
     def estimate(self, table: CountTable) -> Estimated:
         """Returns the estimate of the method that was picked; see `Mitigator.estimate`."""
+        if self.flip_rate is not None:
+            resolve_flip_rate("flip_rate", self.flip_rate, table)
         mixture = BitFlipMixture()
         found = mixture.estimate(table)
         if found.report.changed:
+            if self.flip_rate is not None:
+                notes = (*found.report.notes, "the mixture finds flip rates by itself: the one given was not used")
+                found = replace(found, report=replace(found.report, notes=notes))
             return _picked(mixture, found, found.report.reason, found.report.scores)
         why = found.report.reason
         scores = {f"mixture_{name}": score for name, score in found.report.scores.items()}
         best: tuple[float, Mitigator] | None = None
-        if table.num_bits >= 2 and table.num_strings <= _RIVAL_STRINGS:
+        if table.num_bits >= _RIVAL_BITS and table.num_strings <= _RIVAL_STRINGS:
             for rival in self._rivals():
                 lead, error = _lead_over_raw(table, rival)
                 scores[f"{rival.name}_gain_per_shot_over_raw"] = lead
@@ -130,10 +137,7 @@ def _mean_and_error(values: NDArray[np.float64], shots: NDArray[np.float64]) -> 
 
 
 MITIGATION_METHODS: Mapping[str, type[Mitigator]] = MappingProxyType(
-    {
-        method.name: method
-        for method in (Automatic, BitFlipMixture, Hammer, M3, QBeep, QCluster, Raw, RichardsonLucy)
-    }
+    {method.name: method for method in (Automatic, BitFlipMixture, Hammer, M3, QBeep, QCluster, Raw, RichardsonLucy)}
 )
 """Every method by its name."""
 

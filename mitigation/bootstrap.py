@@ -1,5 +1,6 @@
 """How much mitigated numbers owe to the luck of the shots: intervals from a bootstrap over shots."""
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ class Bootstrap:
 
     Attributes:
         probabilities: For each key, the interval of its probability; it holds the reported one.
-        flip_rate: Of the mean flip rate; None where the method has none.
+        flip_rate: Of the mean flip rate; None where the method has none or was told.
         background: Of the share of the shots in the background; None where the method has none.
         confidence: The share of the draws that each interval covers.
         num_resamples: How often the shots were drawn.
@@ -65,8 +66,12 @@ def bootstrap(
     from quell.mitigation.estimator import labelled
 
     check_integer("num_resamples", num_resamples, minimum=20)
-    if not 0 < confidence < 1:
+    check_integer("seed", seed, minimum=0)
+    if isinstance(confidence, str) or not 0 < confidence < 1:
         raise InputError(f"confidence must be between 0 and 1, got {confidence!r}")
+    if num_resamples * (1 - confidence) < 1 - 1e-9:
+        least = math.ceil(1 / (1 - confidence) - 1e-9)
+        raise InputError(f"num_resamples must be >= {least} for a confidence of {confidence}, got {num_resamples}")
     generator = np.random.default_rng(seed)
     keys = list(probabilities)
     draws = np.zeros((num_resamples, len(keys)), dtype=np.float32)
@@ -91,7 +96,8 @@ def bootstrap(
 
 def _interval(values: NDArray[np.float64], tails: list[float]) -> Interval | None:
     known = values[~np.isnan(values)]
-    if not len(known):
+    # What never varies was told to the method, not found by it.
+    if not len(known) or known.min() == known.max():
         return None
     low, high = np.quantile(known, tails)
     return Interval(float(low), float(high))

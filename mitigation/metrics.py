@@ -21,6 +21,18 @@ def _shares(name: str, weights: Mapping[Hashable, float]) -> dict[Hashable, floa
     return {key: weight / total for key, weight in weights.items()}
 
 
+def _both(
+    p: Mapping[Hashable, float], q: Mapping[Hashable, float]
+) -> tuple[dict[Hashable, float], dict[Hashable, float]]:
+    """Returns both scaled to sum to one, once it is clear that their keys can be compared."""
+    first, second = _shares("p", p), _shares("q", q)
+    one, other = next(iter(first)), next(iter(second))
+    lengths = (len(one), len(other)) if isinstance(one, str) and isinstance(other, str) else (0, 0)
+    if isinstance(one, str) != isinstance(other, str) or lengths[0] != lengths[1]:
+        raise InputError(f"p and q must have keys of one format, got {one!r} and {other!r}")
+    return first, second
+
+
 def hellinger_fidelity(p: Mapping[Hashable, float], q: Mapping[Hashable, float]) -> float:
     """Returns (Σ √(p q))² of two distributions over the same kind of key, between 0 and 1.
 
@@ -38,7 +50,7 @@ def hellinger_fidelity(p: Mapping[Hashable, float], q: Mapping[Hashable, float])
         >>> round(hellinger_fidelity({"0": 900, "1": 100}, {"0": 1.0}), 6)
         0.9
     """
-    first, second = _shares("p", p), _shares("q", q)
+    first, second = _both(p, q)
     return min(1.0, math.fsum(math.sqrt(share * second.get(key, 0.0)) for key, share in first.items()) ** 2)
 
 
@@ -57,7 +69,7 @@ def total_variation(p: Mapping[Hashable, float], q: Mapping[Hashable, float]) ->
         >>> round(total_variation({"0": 900, "1": 100}, {"0": 1.0}), 6)
         0.1
     """
-    first, second = _shares("p", p), _shares("q", q)
+    first, second = _both(p, q)
     # Over a sorted list, so that the last digit does not follow the hash seed.
     keys = [*first, *(key for key in second if key not in first)]
     return min(1.0, math.fsum(abs(first.get(key, 0.0) - second.get(key, 0.0)) for key in keys) / 2)

@@ -23,6 +23,8 @@ _MIN_SHOTS = 20
 # With more distinct strings than this, answers are looked for in as many shots as give this many, and all shots only
 # settle their shares and the noise.
 _MANY_STRINGS = 8192
+# With more of the shots off a single answer than this, the report says what else it could be.
+_NOTED_OFF = 0.1
 # Strings below this share of the most probable answer's are left to the noise.
 _LEAST_SHARE = 0.03
 
@@ -101,7 +103,8 @@ class BitFlipMixture(Mitigator):
         # With more answers than this among so few strings, shares and flip rates can mimic any distribution.
         max_clusters = min(max_clusters, max(2, 3 * 2 ** min(table.num_bits, 20) // 8))
         if self._start is not None:
-            model = fit(table.float_bits, table.weights, self._start, max_steps=40, tolerance=0.5)
+            steps, tolerance = (400, 5e-3) if table.num_strings <= _MANY_STRINGS else (40, 0.5)
+            model = fit(table.float_bits, table.weights, self._start, max_steps=steps, tolerance=tolerance)
             return _answered(table, model, None, self.independent)
         least = 0.0 if self.independent else _LEAST_SHARE
         few = table.thinned(_MANY_STRINGS)
@@ -154,17 +157,26 @@ def _answered(table: CountTable, full: BitFlipModel, examination: Examination | 
     off = table.probabilities.copy()
     off[rows[seen]] = 0.0
     undecided = 0.0 if independent else undecided_share(float(off.sum()))
+    if examination is None and undecided:
+        # A resample: one or the other holds, so that the interval spans both.
+        odds = np.random.default_rng(table.weights.astype(np.uint64))
+        undecided = float(odds.random() < undecided)
     weights = weights * (1 - undecided * off.sum())
     probabilities = undecided * off
     probabilities[rows[seen]] = weights[seen]
     notes = list(table.notes)
     if model.num_centers < full.num_centers:
         number = full.num_centers - model.num_centers
-        notes.append(f"{number} strings far rarer than the most probable answer were taken for correlated errors")
-    if undecided:
+        strings = "string" if number == 1 else "strings"
+        notes.append(f"{number} {strings} far rarer than the most probable answer taken for correlated errors")
+    if model.num_centers == 1 and off.sum() > _NOTED_OFF:
         notes.append(
-            f"{off.sum():.1%} of the shots lie off the answers, too few to tell noise from the ideal's own: "
-            f"{undecided:.0%} of them were kept"
+            "an ideal that is itself one string with bits turned at random, a product state say, would look the same"
+        )
+    if undecided and off.any():
+        notes.append(
+            f"only {off.sum():.1%} of the shots lie off the answers, noise or the ideal's own: "
+            f"{undecided:.0%} of them were kept, and the intervals span both"
         )
     if not full.converged and table.num_strings <= _MANY_STRINGS:
         notes.append("the fit was still improving when it was stopped: the shares may be off in the last digits")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quell.mitigation.hamming import distances, pack_words
-from quell.mitigation.mixture_model import BitFlipModel, share_out, string_log_likelihoods
+from quell.mitigation.mixture_model import BitFlipModel, highest_rates, share_out, string_log_likelihoods
 from quell.mitigation.mixture_search import absent_answers, background_only, description_length, find_model
 from quell.mitigation.predictive import split, unstructured_log_likelihoods
 from quell.mitigation.table import CountTable
@@ -36,8 +36,11 @@ _UNDECIDED = (0.1, 0.2)
 _PEAK = 5.0
 # Among no more strings than this, a background cannot be told from a broad distribution ...
 _FEW_STRINGS = 16
-# ... and must have less of the shots than this.
-_MAX_BACKGROUND = 0.5
+# ... and must have less of the shots than this, and less still among four strings.
+_MAX_BACKGROUND = 0.3
+_MAX_BACKGROUND_OF_FOUR = 0.1
+# A bit's flip rate this close to the highest credible one is no flip rate.
+_NEAR_LIMIT = 0.95
 # The share of the shots off the answers that may lie where independent flips do not put them ...
 _MAX_MISFIT = 0.6
 # ... if there are at least this many such shots.
@@ -120,10 +123,10 @@ def undecided_share(off: float) -> float:
 
 
 def flips_misfit(table: CountTable, model: BitFlipModel) -> float:
-    """Returns how badly independent flips describe how far shots lie from their answers, between 0 and about 1.
+    """Returns how badly independent flips describe how far shots lie from their answers, between 0 and 1.
 
     The total variation between the distances seen and those that the flip rates give, as a share of the shots that lie
-    off their answers: 0 if all is as predicted, 1 if none of those shots is where it should be.
+    off their answers, or should: 0 if all is as predicted, 1 if none of those shots is where it should be.
     """
     owners, _ = share_out(table.float_bits, model)
     owners *= table.weights[:, None] / table.shots
@@ -134,8 +137,9 @@ def flips_misfit(table: CountTable, model: BitFlipModel) -> float:
         expected = np.ones(1)
         for rate in np.where(center == 1, model.rates_1_to_0, model.rates_0_to_1):
             expected = np.convolve(expected, [1 - rate, rate])
-        difference += float(np.abs(seen - seen.sum() * expected).sum()) / 2
-        off += float(seen[1:].sum())
+        expected *= seen.sum()
+        difference += float(np.abs(seen - expected).sum()) / 2
+        off += max(float(seen[1:].sum()), float(expected[1:].sum()))
     return difference / off if off * table.shots >= _MIN_OFF else 0.0
 
 
@@ -171,17 +175,17 @@ def examine(table: CountTable, model: BitFlipModel, max_clusters: int, least: fl
     gain = float(second @ string_log_likelihoods(bits, found)) / shots - floor
     ceiling = float(second @ unstructured_log_likelihoods(first, table.num_bits)) / shots - floor
     explained = min(1.0, gain / max(gain, ceiling, 1e-12)) if gain > 0 else 0.0
-    return Examination(gain, explained, _fault(table, model, gain, explained))
+    return Examination(gain, explained, _fault(table, model, max_clusters, gain, explained))
 
 
-def _fault(table: CountTable, model: BitFlipModel, gain: float, explained: float) -> str:
+def _fault(table: CountTable, model: BitFlipModel, max_clusters: int, gain: float, explained: float) -> str:
     """Returns why the model is not believed, or nothing."""
     shorter = description_length(background_only(table), table.shots) - description_length(model, table.shots)
     if gain < _MIN_GAIN or shorter <= 0:
         return "no string stands out from a background over all strings"
     if explained < _MIN_EXPLAINED:
         return (
-            f"a few answers and bit flips explain {explained:.0%} of what the counts hold, below {_MIN_EXPLAINED:.0%}: "
+            f"a few answers and bit flips explain {explained:.1%} of what the counts hold, below {_MIN_EXPLAINED:.0%}: "
             "the ideal distribution may be broad"
         )
     if absent_answers(table, model).any():
@@ -200,7 +204,17 @@ def _fault(table: CountTable, model: BitFlipModel, gain: float, explained: float
             f"{misfit:.0%} of the shots off the answers are not where independent flips would put them: "
             "they may belong to the ideal distribution"
         )
-    if 2**table.num_bits <= _FEW_STRINGS and model.background > _MAX_BACKGROUND:
+    if model.num_centers >= max(3, max_clusters):
+        return f"{model.num_centers} answers do not suffice: the ideal distribution may be broad"
+    rates = model.shares @ np.where(model.centers == 1, model.rates_1_to_0, model.rates_0_to_1) / model.shares.sum()
+    if (rates > _NEAR_LIMIT * highest_rates(rates)).any():
+        bit = int(np.argmax(rates / highest_rates(rates)))
+        return (
+            f"bit {bit} would be flipped in {rates[bit]:.0%} of the shots, which is no credible error: "
+            "the ideal distribution may be broad"
+        )
+    limit = _MAX_BACKGROUND if table.num_bits > 2 else _MAX_BACKGROUND_OF_FOUR
+    if 2**table.num_bits <= _FEW_STRINGS and model.background > limit:
         return (
             f"{model.background:.0%} of the shots belong to no answer, and among {2**table.num_bits} strings "
             "that cannot be told from a broad ideal distribution"

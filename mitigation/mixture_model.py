@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BitFlipModel", "component_log_likelihoods", "fit", "share_out", "string_log_likelihoods"]
+__all__ = ["BitFlipModel", "component_log_likelihoods", "fit", "highest_rates", "share_out", "string_log_likelihoods"]
 
 Array = NDArray[np.float64]
 
 # A flip rate beyond this cannot be told from a fully mixed qubit with a readout bias.
-_RATE_LIMITS = (1e-5, 0.45)
-# A bit's rate may be this high, plus this many times the mean rate of the other bits.
-_OUTLIER = (0.05, 4.0)
+_RATE_LIMITS = (1e-9, 0.45)
+# A bit's rate may be this high, plus this many times the rate that a quarter of the other bits stay below.
+_OUTLIER = (0.15, 4.0)
 # The bias that a fully mixed qubit's readout may show.
 _BACKGROUND_LIMITS = (0.44, 0.56)
 # How many shots' worth of belief a bit's rate has in the mean of its direction.
@@ -127,12 +127,17 @@ def _rates(flips: Array, chances: Array, mean: float, highest: Array) -> Array:
     return limited
 
 
-def _highest_rates(flips: Array, chances: Array) -> Array:
-    """Returns how high each bit's rate may be: the worst bit of a device is a few times worse than the others.
+def highest_rates(rates: Array) -> Array:
+    """Returns how high each bit's rate may be: the worst bit of a device is a few times worse than the good ones.
 
-    A bit far noisier than that is a bit on which two answers differ.
+    A bit far noisier than that is a bit on which answers differ.
+
+    Args:
+        rates: float64 of shape (num_bits,), how often each bit is flipped in either direction.
     """
-    others = (flips.sum() - flips + 0.5) / (chances.sum() - chances + 1.0)
+    if len(rates) < 2:
+        return np.full(len(rates), _RATE_LIMITS[1])
+    others = np.array([np.quantile(np.delete(rates, bit), 0.25, method="lower") for bit in range(len(rates))])
     highest: Array = np.minimum(_OUTLIER[0] + _OUTLIER[1] * others, _RATE_LIMITS[1])
     return highest
 
@@ -152,7 +157,7 @@ def _step(bits: Array, weighted: Array, model: BitFlipModel, free_answers: bool)
     chances_1, chances_0 = (shots * centers).sum(axis=0), (shots * (1 - centers)).sum(axis=0)
     lost, gained = ((shots - ones) * centers).sum(axis=0), (ones * (1 - centers)).sum(axis=0)
     mean = (lost.sum() + gained.sum() + 0.5) / (chances_1.sum() + chances_0.sum() + 1.0)
-    highest = _highest_rates(lost + gained, chances_1 + chances_0)
+    highest = highest_rates((lost + gained + 0.5) / (chances_1 + chances_0 + 1.0))
     down, up = _rates(lost, chances_1, mean, highest), _rates(gained, chances_0, mean, highest)
     shares = shots[:, 0] / num_shots
     if free_answers:

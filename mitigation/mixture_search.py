@@ -147,8 +147,28 @@ def _single(table: CountTable) -> Iterator[BitFlipModel]:
             yield fit(table.float_bits, table.weights, start, max_steps=25)
 
 
+def _without_doubles(table: CountTable, model: BitFlipModel, max_steps: int, tolerance: float) -> BitFlipModel:
+    """Returns the model without pairs of answers that one noisy bit explains.
+
+    A bit that is flipped more often than the others gives every answer a double. None of the doubles can go alone,
+    since the others keep the bit's rate down; all of them together can.
+    """
+    for bit in range(table.num_bits):
+        known = {center.tobytes(): share for center, share in zip(model.centers, model.shares, strict=True)}
+        turned = model.centers.copy()
+        turned[:, bit] ^= 1
+        kept = model.shares >= np.array([known.get(center.tobytes(), 0.0) for center in turned])
+        if kept.all() or not kept.any():
+            continue
+        fewer = fit(table.float_bits, table.weights, model.only(kept), max_steps=max_steps, tolerance=tolerance)
+        if description_length(fewer, table.shots) <= description_length(model, table.shots):
+            model = fewer
+    return model
+
+
 def _drop(table: CountTable, model: BitFlipModel, max_steps: int, tolerance: float) -> BitFlipModel:
     """Returns the model without the answers that do not pay for themselves."""
+    model = _without_doubles(table, model, max_steps, tolerance)
     bits, weights, num_shots = table.float_bits, table.weights, table.shots
     cost = _answer_cost(table.num_bits, num_shots)
     while model.num_centers > 1:
@@ -202,7 +222,7 @@ def _settled(
     """Returns the model after answers were added and dropped and all was fitted to the end."""
     model = fit(table.float_bits, table.weights, model, max_steps=60)
     model = _add(table, model, max_clusters, least, banned)
-    model = fit(table.float_bits, table.weights, model, max_steps=300, tolerance=0.01)
+    model = fit(table.float_bits, table.weights, model, max_steps=800, tolerance=1e-3)
     return _drop(table, model, max_steps=80, tolerance=0.05)
 
 
@@ -229,8 +249,10 @@ def find_model(table: CountTable, max_clusters: int, least: float) -> BitFlipMod
         max_clusters: The largest number of answers.
         least: Answers are added as long as none has less than this share of the most probable one's.
     """
-    few_bits, few_weights = _thinned(table.float_bits, table.weights, table.by_weight)
-    centers = table.bits[table.by_weight[:_NUM_CANDIDATES]]
+    # Equally frequent strings stand in no particular order, lest those that begin with zeros have a better chance.
+    order = np.lexsort((np.random.default_rng(0).permutation(table.num_strings), -table.weights))
+    few_bits, few_weights = _thinned(table.float_bits, table.weights, order)
+    centers = table.bits[order[:_NUM_CANDIDATES]]
     rungs = [_rung(few_bits, few_weights, centers, rate) for rate in _LADDER]
     rungs.sort(key=lambda rung: rung[0])
     found: list[tuple[bool, float, BitFlipModel]] = []

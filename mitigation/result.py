@@ -4,12 +4,13 @@ import dataclasses
 import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.errors import check_integer
+from quell.errors import InputError, check_integer
 from quell.mitigation.table import BitOrder, CountTable
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class MitigatedCounts(Mapping[Hashable, float]):
         estimator: "Mitigator",
     ) -> None:
         self._probabilities = dict(probabilities)
-        self.raw: dict[Hashable, float] = {key: raw.get(key, 0.0) for key in self._probabilities}
+        self.raw: Mapping[Hashable, float] = MappingProxyType({key: raw.get(key, 0.0) for key in self._probabilities})
         self.report = report
         self.shots = table.shots
         self._table = table
@@ -183,6 +184,8 @@ class MitigatedCounts(Mapping[Hashable, float]):
             InputError: If `shots` is no positive integer.
         """
         total = self.shots if shots is None else check_integer("shots", shots, minimum=1)
+        if total > 2**53:
+            raise InputError(f"shots must be at most 2^53, got {total}")
         keys = list(self._probabilities)
         scaled = np.array([self._probabilities[key] for key in keys]) * total
         whole = np.floor(scaled).astype(np.int64)

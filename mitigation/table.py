@@ -12,11 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from quell.errors import InputError
 from quell.mitigation.hamming import pack_words
 
 __all__ = ["BitOrder", "CountTable"]
 
 BitOrder = Literal["little", "big"]
+
+# Beyond this a float64 no longer holds every whole number.
+_MAX_SHOTS = 2.0**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,10 @@ class CountTable:
 
     def __post_init__(self) -> None:
         """Puts the rows in the order of their bits, bit 0 first."""
+        if not float(self.weights.sum()) <= _MAX_SHOTS:
+            raise InputError(
+                f"counts must sum to at most 2^53 shots, got {float(self.weights.sum()):.3g}: scale them down"
+            )
         if self._order is None:
             order = np.lexsort(np.packbits(self.bits, axis=1).T[::-1])
             object.__setattr__(self, "_order", order)

@@ -137,7 +137,11 @@ def test_numbers_and_probabilities_need_what_the_file_does_not_say(capsys: pytes
         (["counts.json", "--save", "out.txt"], 2, "its name must end with .json or .csv"),
         (["counts.json", "--confidence", "95"], 2, "confidence must be between 0 and 1"),
         (["counts.json", "--method", "raw", "--save", "no/out.csv"], 1, "cannot write no/out.csv"),
-        (["counts.json", "--method", "raw", "--plot", "out.nope"], 2, "cannot write out.nope"),
+        (
+            ["counts.json", "--method", "raw", "--plot", "out.nope"],
+            2,
+            "--plot must end in one of .jpg, .pdf, .png, .svg, got out.nope",
+        ),
     ],
 )
 def test_what_goes_wrong_is_said(

@@ -57,7 +57,9 @@ def test_components_are_products_over_bits(seed: int, num_bits: int, number: int
     generator = np.random.default_rng(seed)
     bits = generator.integers(0, 2, (5, num_bits)).astype(float)
     ones = generator.uniform(0.001, 0.999, (number, num_bits))
-    expected = [[math.log(math.prod(o if b else 1 - o for b, o in zip(x, one, strict=True))) for one in ones] for x in bits]
+    expected = [
+        [math.log(math.prod(o if b else 1 - o for b, o in zip(x, one, strict=True))) for one in ones] for x in bits
+    ]
     assert component_log_likelihoods(bits, ones) == pytest.approx(np.array(expected), rel=1e-9, abs=1e-9)
 
 
@@ -94,7 +96,9 @@ def test_long_strings_underflow_nowhere() -> None:
     assert owners.sum(axis=1) == pytest.approx(np.ones(4))
 
 
-@pytest.mark.parametrize(("seed", "weights", "p"), [(0, (1.0,), 0.05), (1, (0.5, 0.3, 0.2), 0.15), (2, (0.25,) * 4, 0.3)])
+@pytest.mark.parametrize(
+    ("seed", "weights", "p"), [(0, (1.0,), 0.05), (1, (0.5, 0.3, 0.2), 0.15), (2, (0.25,) * 4, 0.3)]
+)
 def test_no_step_loses_likelihood(seed: int, weights: tuple[float, ...], p: float) -> None:
     table = read_counts(simulated(seed, weights, p, num_bits=7, shots=20_000, background=0.1)[0])
     model = random_model(seed + 100, 7, 4)

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from quell.mitigation import read_counts
 from quell.mitigation.mixture_model import BitFlipModel, fit
@@ -13,8 +15,12 @@ from quell.mitigation.table import CountTable
 
 from .simulate import flipped, random_answers, reordered, simulated, tallied, written
 
+KEEPS_DOUBLES = pytest.mark.xfail(
+    strict=True, reason="answers one flip apart share what belongs to one: the search drops one at a time, and stops"
+)
 
-def model_of(answers: np.ndarray, shares: list[float], p: float, background: float = 0.01) -> BitFlipModel:
+
+def model_of(answers: NDArray[Any], shares: list[float], p: float, background: float = 0.01) -> BitFlipModel:
     rates = np.full(answers.shape[1], p)
     shown = (1 - background) * np.array(shares)
     return BitFlipModel(answers.astype(np.uint8), shown, background, rates, rates, np.full(answers.shape[1], 0.5))
@@ -24,8 +30,6 @@ def found_in(counts: dict[str, int], max_clusters: int = 64, least: float = 0.0)
     return find_model(read_counts(counts), max_clusters, least)
 
 
-# At p = .30 the weakest answer of eight exceeds what the others put on it by seven standard deviations in its eight
-# nearest strings alone, so that none of these fails by chance once in a million times.
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.3])
 @pytest.mark.parametrize("number", [1, 2, 4, 8])
 def test_all_answers_are_found_and_no_others(number: int, p: float) -> None:
@@ -50,9 +54,9 @@ def test_answers_without_noise_are_all_there_is() -> None:
     assert sorted(model.shares) == pytest.approx(sorted(number / 1000 for number in counts.values()), abs=0.01)
 
 
-@pytest.mark.parametrize(("num_bits", "shots", "number"), [(60, 400, 1), (127, 300, 1), (80, 600, 3)])
+@pytest.mark.parametrize(("num_bits", "shots", "number"), [(60, 300, 1), (127, 200, 1), (50, 300, 2)])
 def test_an_answer_that_no_shot_gave_is_found(num_bits: int, shots: int, number: int) -> None:
-    # Each answer's bits are majorities of hundreds of shots, wrong one time in five: beyond any doubt.
+    # Each bit of an answer is the majority of 150 shots or more, each wrong one time in five: seven deviations.
     counts, truth = simulated(1, [1 / number] * number, 0.2, num_bits=num_bits, shots=shots)
     assert not set(truth) & set(counts)
     model = found_in(counts)
@@ -60,10 +64,10 @@ def test_an_answer_that_no_shot_gave_is_found(num_bits: int, shots: int, number:
     assert not absent_answers(read_counts(counts), model).any()
 
 
-def test_more_strings_than_the_search_looks_at() -> None:
-    # 13,000 shots of 24 bits give nearly as many strings; the ladder takes 4,096 of them.
-    counts, truth = simulated(4, [0.5, 0.5], 0.25, num_bits=24, shots=6500)
-    assert len(counts) > 5000
+def test_more_strings_than_the_search_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, truth = simulated(4, [0.5, 0.5], 0.2, shots=4000)
+    monkeypatch.setattr("quell.mitigation.mixture_search._NUM_STRINGS", 300)
+    assert len(counts) > 500
     assert sorted(written(found_in(counts).centers)) == sorted(truth)
 
 
@@ -143,9 +147,8 @@ def test_an_answer_is_absent_only_if_the_shortfall_is_no_chance() -> None:
         assert absent_answers(table, model).tolist() == [absent]
 
 
-@pytest.mark.parametrize("p", [0.1, 0.25])
-def test_the_order_of_the_bits_is_nothing(p: float) -> None:
-    counts, _ = simulated(9, [0.5, 0.3, 0.2], p, num_bits=9, shots=4000, separation=3)
+def test_the_order_of_the_bits_is_nothing() -> None:
+    counts, _ = simulated(9, [0.5, 0.3, 0.2], 0.2, num_bits=9, shots=4000, separation=3)
     order = np.random.default_rng(2).permutation(9)
     model, moved = found_in(counts), found_in(reordered(counts, order))
     assert sorted(written(model.centers[:, order])) == sorted(written(moved.centers))
@@ -173,8 +176,27 @@ def uneven(num_bits: int, number: int, p: float, shots: int) -> tuple[dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("num_bits", "number", "p", "shots"), [(10, 1, 0.25, 8192), (10, 2, 0.15, 8192), (6, 2, 0.25, 8192), (4, 1, 0.25, 10**5)]
+    ("num_bits", "number", "p", "shots"),
+    [
+        (10, 1, 0.25, 8192),
+        (10, 2, 0.15, 8192),
+        (6, 2, 0.25, 8192),
+        (4, 1, 0.25, 10**5),
+    ],
 )
 def test_uneven_rates_are_no_answers(num_bits: int, number: int, p: float, shots: int) -> None:
     counts, answers = uneven(num_bits, number, p, shots)
     assert sorted(written(found_in(counts).centers)) == sorted(answers)
+
+
+@KEEPS_DOUBLES
+def test_strings_one_flip_from_an_answer_do_not_take_its_place() -> None:
+    counts, truth = simulated(4, [0.5, 0.5], 0.25, num_bits=24, shots=800, separation=3)
+    assert sorted(written(found_in(counts).centers)) == sorted(truth)
+
+
+def test_an_answer_is_found_whatever_its_bits() -> None:
+    answers = np.array([[0] * 40, [1] * 40], dtype=np.uint8)
+    counts = tallied(flipped(np.random.default_rng(1), answers, [0.5, 0.5], 0.15, shots=600))
+    assert max(counts.values()) <= 2
+    assert sorted(written(found_in(counts).centers)) == sorted(written(answers))

@@ -19,6 +19,8 @@ from quell.qec import Estimate
 
 __all__ = ["mitigate"]
 
+_PICTURES = {".jpg", ".pdf", ".png", ".svg"}
+
 
 def mitigate(
     file: Annotated[Path, Parameter(help="JSON or CSV file of counts.")],
@@ -70,6 +72,8 @@ def mitigate(
         check_suffix(save)
     if plot is not None:
         import_extra("matplotlib", "plots")
+        if plot.suffix.lower() not in _PICTURES:
+            raise InputError(f"--plot must end in one of {', '.join(sorted(_PICTURES))}, got {plot}")
     table = _read(file, record, num_bits, bit_order, shots)
     mitigated = mitigate_counts(table, method, flip_rate=flip_rate)
     progress = sys.stderr is not None and sys.stderr.isatty()
