@@ -1,8 +1,9 @@
 """One call on counts: the method is chosen by what it predicts about shots it has not seen.
 
-The mixture of bit flips is asked first, since it says itself whether it may be believed. Where it may not, a rival is
-used if its answer, blurred by bit flips and a background, predicts unseen shots better than the raw counts do, beyond
-doubt; and if none does, the counts stay as they are.
+The mixture of bit flips is asked first, since it says itself whether it may be believed. Where it may not, and the flip
+rate is known, a rival is used if its answer, blurred by bit flips and a background, predicts unseen shots better than
+the raw counts do, beyond doubt; and if none does, the counts stay as they are. HAMMER never stands for election: it
+sharpens whatever it is given, and makes of nearly uniform counts something that is not there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -91,7 +92,6 @@ class Automatic(Mitigator):
         return _picked(rival, rival.estimate(table), reason, scores)
 
     def _rivals(self) -> Iterator[Mitigator]:
-        yield Hammer()
         if self.flip_rate is not None:
             yield QCluster(self.flip_rate)
             yield RichardsonLucy(self.flip_rate)

@@ -9,7 +9,7 @@ import numpy as np
 
 from quell.errors import check_integer
 from quell.mitigation.estimator import Estimated, Mitigator
-from quell.mitigation.mixture_checks import Examination, examine, undecided_share, without_satellites
+from quell.mitigation.mixture_checks import Examination, contradiction, examine, undecided_share, without_satellites
 from quell.mitigation.mixture_model import BitFlipModel, fit
 from quell.mitigation.mixture_search import find_model
 from quell.mitigation.raw import Raw, left_alone
@@ -114,6 +114,9 @@ class BitFlipMixture(Mitigator):
             return _nothing_found(table, examination.fault, examination)
         if few is not table:
             model = fit(table.float_bits, table.weights, model, max_steps=20, tolerance=1.0)
+            fault = contradiction(table, model)
+            if fault:
+                return _nothing_found(table, fault, examination)
         return _answered(table, model, examination, self.independent)
 
     def resumed(self, estimated: Estimated) -> Mitigator:

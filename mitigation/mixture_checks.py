@@ -15,7 +15,7 @@ from quell.mitigation.mixture_search import absent_answers, background_only, des
 from quell.mitigation.predictive import split, unstructured_log_likelihoods
 from quell.mitigation.table import CountTable
 
-__all__ = ["Examination", "examine", "flips_misfit", "undecided_share", "without_satellites"]
+__all__ = ["Examination", "contradiction", "examine", "flips_misfit", "undecided_share", "without_satellites"]
 
 Array = NDArray[np.float64]
 
@@ -178,16 +178,8 @@ def examine(table: CountTable, model: BitFlipModel, max_clusters: int, least: fl
     return Examination(gain, explained, _fault(table, model, max_clusters, gain, explained))
 
 
-def _fault(table: CountTable, model: BitFlipModel, max_clusters: int, gain: float, explained: float) -> str:
-    """Returns why the model is not believed, or nothing."""
-    shorter = description_length(background_only(table), table.shots) - description_length(model, table.shots)
-    if gain < _MIN_GAIN or shorter <= 0:
-        return "no string stands out from a background over all strings"
-    if explained < _MIN_EXPLAINED:
-        return (
-            f"a few answers and bit flips explain {explained:.1%} of what the counts hold, below {_MIN_EXPLAINED:.0%}: "
-            "the ideal distribution may be broad"
-        )
+def contradiction(table: CountTable, model: BitFlipModel) -> str:
+    """Returns which single strings speak against the model, or nothing: those too rare or too frequent for it."""
     if absent_answers(table, model).any():
         return (
             "the noise model wants an answer that was seen far less often than the strings around it: "
@@ -198,6 +190,22 @@ def _fault(table: CountTable, model: BitFlipModel, max_clusters: int, gain: floa
             "the most frequent string is no answer, and far too frequent for noise around the answers: "
             "the ideal distribution has a structure that looks like flips"
         )
+    return ""
+
+
+def _fault(table: CountTable, model: BitFlipModel, max_clusters: int, gain: float, explained: float) -> str:
+    """Returns why the model is not believed, or nothing."""
+    shorter = description_length(background_only(table), table.shots) - description_length(model, table.shots)
+    if gain < _MIN_GAIN or shorter <= 0:
+        return "no string stands out from a background over all strings"
+    if explained < _MIN_EXPLAINED:
+        return (
+            f"a few answers and bit flips explain {explained:.1%} of what the counts hold, below {_MIN_EXPLAINED:.0%}: "
+            "the ideal distribution may be broad"
+        )
+    against = contradiction(table, model)
+    if against:
+        return against
     misfit = flips_misfit(table, model)
     if misfit > _MAX_MISFIT:
         return (

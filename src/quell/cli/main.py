@@ -59,7 +59,7 @@ def run(tokens: Sequence[str] | None = None) -> int:
         say(str(error), *getattr(error, "__notes__", ()))
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        say("interrupted; what was saved is in its file, and the same command goes on from a sweep's")
+        say("interrupted; if it was saving, what was saved is in the file: run the same command to go on")
         return 1
     except BrokenPipeError:
         # The reader, `head` perhaps, has seen enough. Nothing more may be written at exit either.
