@@ -83,7 +83,7 @@ class Automatic(Mitigator):
             for rival in self._rivals():
                 lead, error = _lead_over_raw(table, rival)
                 scores[f"{rival.name}_gain_per_shot_over_raw"] = lead
-                if lead > _CLEARLY * error and (best is None or lead > best[0]):
+                if lead > _CLEARLY * error > 0 and (best is None or lead > best[0]):
                     best = lead, rival
         if best is None:
             return _picked(Raw(), left_alone(table, "raw", why), why, scores)

@@ -9,7 +9,14 @@ import numpy as np
 
 from quell.errors import check_integer
 from quell.mitigation.estimator import Estimated, Mitigator
-from quell.mitigation.mixture_checks import Examination, contradiction, examine, undecided_share, without_satellites
+from quell.mitigation.mixture_checks import (
+    Examination,
+    contradiction,
+    examine,
+    most_answers,
+    undecided_share,
+    without_satellites,
+)
 from quell.mitigation.mixture_model import BitFlipModel, fit
 from quell.mitigation.mixture_search import find_model
 from quell.mitigation.raw import Raw, left_alone
@@ -51,7 +58,7 @@ class BitFlipMixture(Mitigator):
     that is truly an answer and its independent flips looks exactly like noise.
 
     Args:
-        max_clusters: The largest number of answers that is looked for.
+        max_clusters: The largest number of answers that is looked for, at most 64.
         independent: Whether the flips are known to be independent, as in a simulation: then every answer that the
             counts call for is kept, and nothing else.
 
@@ -100,8 +107,7 @@ class BitFlipMixture(Mitigator):
             return _nothing_found(table, "of a single bit, a flip cannot be told from an answer")
         if table.shots < _MIN_SHOTS:
             return _nothing_found(table, f"{table.shots} shots tell nothing, at least {_MIN_SHOTS} are needed")
-        # With more answers than this among so few strings, shares and flip rates can mimic any distribution.
-        max_clusters = min(max_clusters, max(2, 3 * 2 ** min(table.num_bits, 20) // 8))
+        max_clusters = min(max_clusters, most_answers(table.num_bits))
         if self._start is not None:
             steps, tolerance = (400, 5e-3) if table.num_strings <= _MANY_STRINGS else (40, 0.5)
             model = fit(table.float_bits, table.weights, self._start, max_steps=steps, tolerance=tolerance)

@@ -15,7 +15,15 @@ from quell.mitigation.mixture_search import absent_answers, background_only, des
 from quell.mitigation.predictive import split, unstructured_log_likelihoods
 from quell.mitigation.table import CountTable
 
-__all__ = ["Examination", "contradiction", "examine", "flips_misfit", "undecided_share", "without_satellites"]
+__all__ = [
+    "Examination",
+    "contradiction",
+    "examine",
+    "flips_misfit",
+    "most_answers",
+    "undecided_share",
+    "without_satellites",
+]
 
 Array = NDArray[np.float64]
 
@@ -62,6 +70,17 @@ class Examination:
     gain: float
     explained: float
     fault: str
+
+
+def most_answers(num_bits: int) -> int:
+    """Returns how many answers can be told: with more among so few strings, shares and rates mimic any distribution.
+
+    Examples:
+        >>> from quell.mitigation.mixture_checks import most_answers
+        >>> [most_answers(num_bits) for num_bits in (2, 4, 20)]
+        [2, 6, 64]
+    """
+    return min(64, max(2, 3 * (1 << min(num_bits, 20)) // 8))
 
 
 def without_satellites(table: CountTable, model: BitFlipModel) -> BitFlipModel:
@@ -175,7 +194,7 @@ def examine(table: CountTable, model: BitFlipModel, max_clusters: int, least: fl
     gain = float(second @ string_log_likelihoods(bits, found)) / shots - floor
     ceiling = float(second @ unstructured_log_likelihoods(first, table.num_bits)) / shots - floor
     explained = min(1.0, gain / max(gain, ceiling, 1e-12)) if gain > 0 else 0.0
-    return Examination(gain, explained, _fault(table, model, max_clusters, gain, explained))
+    return Examination(gain, explained, _fault(table, model, gain, explained))
 
 
 def contradiction(table: CountTable, model: BitFlipModel) -> str:
@@ -193,7 +212,7 @@ def contradiction(table: CountTable, model: BitFlipModel) -> str:
     return ""
 
 
-def _fault(table: CountTable, model: BitFlipModel, max_clusters: int, gain: float, explained: float) -> str:
+def _fault(table: CountTable, model: BitFlipModel, gain: float, explained: float) -> str:
     """Returns why the model is not believed, or nothing."""
     shorter = description_length(background_only(table), table.shots) - description_length(model, table.shots)
     if gain < _MIN_GAIN or shorter <= 0:
@@ -212,7 +231,7 @@ def _fault(table: CountTable, model: BitFlipModel, max_clusters: int, gain: floa
             f"{misfit:.0%} of the shots off the answers are not where independent flips would put them: "
             "they may belong to the ideal distribution"
         )
-    if model.num_centers >= max(3, max_clusters):
+    if model.num_centers >= max(3, most_answers(table.num_bits)):
         return f"{model.num_centers} answers do not suffice: the ideal distribution may be broad"
     rates = model.shares @ np.where(model.centers == 1, model.rates_1_to_0, model.rates_0_to_1) / model.shares.sum()
     if (rates > _NEAR_LIMIT * highest_rates(rates)).any():
