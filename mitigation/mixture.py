@@ -43,16 +43,16 @@ class BitFlipMixture(Mitigator):
     which, their shares, each bit's flip rate in each direction, and the background all follow from the counts: no
     calibration is needed. What comes out is the distribution over the answers; the flips and the background are gone.
 
-    Before the model is believed it must do four things, and `report.reason` says which it failed:
+    Before the model is believed it must do these things among others, and `report.reason` says which it failed:
 
     - say more about shots it has not seen than a background without answers does;
     - say at least 90 % as much about them as the best of the model and a table of frequencies, so that a broad
       distribution, which is no few answers, is left alone;
     - want no answer that was seen far less often than it says, as a W state seen as noise around 00…0 would;
-    - flip no more than 45 % of an answer's bits, beyond which an answer cannot be told from a biased readout.
+    - flip no bit far more often than the others, beyond which a bit cannot be told from one that answers differ on.
 
     A machine's errors are not independent: one fault early in a circuit makes a wrong string as frequent as an answer.
-    Answers with less than a quarter of the most probable one's share (less than that where the noise is weak) are
+    Answers with less than a fifth of the most probable one's share (less than that where the noise is weak) are
     therefore taken for such errors and left out. Where under a tenth of the shots lie off the answers, these are as
     likely the ideal's own as the noise's, and half of them stay. What cannot be told apart stays so: a distribution
     that is truly an answer and its independent flips looks exactly like noise.
