@@ -92,8 +92,7 @@ def without_satellites(table: CountTable, model: BitFlipModel) -> BitFlipModel:
     their answers, less where fewer are, and seldom more. But errors do not care for the answer that they hit: a rare
     string stays an answer if the same flips are missing beside another answer, where they would have to be seen.
     """
-    ones = np.where(model.centers == 1, 1 - model.rates_1_to_0, model.rates_0_to_1)
-    untouched = np.where(model.centers == 1, ones, 1 - ones).prod(axis=1)
+    untouched = (1 - model.center_rates).prod(axis=1)
     moved = 1 - float(model.shares @ untouched)
     limit = min(_MAX_SATELLITE, _SATELLITE_SLOPE * moved)
     kept = model.shares >= limit * model.shares.max()
@@ -150,11 +149,11 @@ def flips_misfit(table: CountTable, model: BitFlipModel) -> float:
     owners, _ = share_out(table.float_bits, model)
     owners *= table.weights[:, None] / table.shots
     difference, off = 0.0, 0.0
-    for index, center in enumerate(model.centers):
+    for index, (center, rates) in enumerate(zip(model.centers, model.center_rates, strict=True)):
         far = distances(table.words, pack_words(center[None]))[:, 0]
         seen = np.bincount(far, owners[:, index], table.num_bits + 1)
         expected = np.ones(1)
-        for rate in np.where(center == 1, model.rates_1_to_0, model.rates_0_to_1):
+        for rate in rates:
             expected = np.convolve(expected, [1 - rate, rate])
         expected *= seen.sum()
         difference += float(np.abs(seen - expected).sum()) / 2
@@ -233,7 +232,7 @@ def _fault(table: CountTable, model: BitFlipModel, gain: float, explained: float
         )
     if model.num_centers >= max(3, most_answers(table.num_bits)):
         return f"{model.num_centers} answers do not suffice: the ideal distribution may be broad"
-    rates = model.shares @ np.where(model.centers == 1, model.rates_1_to_0, model.rates_0_to_1) / model.shares.sum()
+    rates = model.shares @ model.center_rates / model.shares.sum()
     if (rates > _NEAR_LIMIT * highest_rates(rates)).any():
         bit = int(np.argmax(rates / highest_rates(rates)))
         return (

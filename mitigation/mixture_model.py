@@ -59,8 +59,13 @@ class BitFlipModel:
         """The mean flip rate of a bit, each direction as often as the answers call for it."""
         if not self.num_centers:
             return 0.0
-        rates = np.where(self.centers == 1, self.rates_1_to_0, self.rates_0_to_1)
-        return float(np.average(rates.mean(axis=1), weights=self.shares))
+        return float(np.average(self.center_rates.mean(axis=1), weights=self.shares))
+
+    @property
+    def center_rates(self) -> Array:
+        """How often each bit of each answer is flipped, float64 of shape (K, num_bits)."""
+        rates: Array = np.where(self.centers == 1, self.rates_1_to_0, self.rates_0_to_1)
+        return rates
 
     def only(self, kept: NDArray[np.bool_]) -> "BitFlipModel":
         """Returns the model with some of its answers; what the others explained is shared out among the rest."""
