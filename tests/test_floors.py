@@ -22,6 +22,7 @@ ROOMS = {
     "search": {"search", "codes"},
     "analysis": {"analysis"},
     "sweeps": {"sweeps", "analysis"},
+    "rare_events": {"rare_events", "sweeps", "analysis"},
 }
 
 

@@ -1,6 +1,6 @@
-"""The unit of work: a sinter sampler, compiled once for a task, that is run for a bounded time.
+"""The unit of work: a problem, compiled once, that is run for a bounded time; for sweeps, a sinter sampler of a task.
 
-`run_chunk` knows nothing of processes or files. Whatever can call a function somewhere can be an engine for sweeps.
+`run_chunk` knows nothing of processes or files. Whatever can call a function somewhere can be an engine.
 """
 
 import collections
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import cloudpickle
 import sinter
@@ -19,11 +20,25 @@ from sinter._decoding._stim_then_decode_sampler import StimThenDecodeSampler
 
 from quell.errors import SweepError
 
-__all__ = ["ChunkLimits", "Work", "run_chunk"]
+__all__ = ["ChunkLimits", "Problem", "Runner", "Work", "run_chunk"]
 
 _BATCH_SHOTS = 1024  # sinter's own bound: larger batches fall out of the cache
 _BATCH_SECONDS = 0.5
-_CACHED_SAMPLERS = 4
+_CACHED_RUNNERS = 4
+
+
+class Runner(Protocol):
+    """A compiled problem, which a worker keeps from chunk to chunk."""
+
+    def run(self, limits: Any, stop: threading.Event | None) -> Any:
+        """Works until `limits`, or until soon after `stop` is set, and returns what came of it; both are pickled."""
+
+
+class Problem(Protocol):
+    """What is sent to a worker, pickled, the first time that it meets a key."""
+
+    def compile(self, folder: Path) -> Runner:
+        """Prepares to run; `folder` is for temporary files."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +76,10 @@ class Work:
     count_detection_events: bool = False
 
     def to_bytes(self) -> bytes:
-        """Returns the work as bytes that `from_bytes` reads."""
+        """Returns the work as bytes for `run_chunk`."""
         return pickle.dumps(self)
 
-    @staticmethod
-    def from_bytes(data: bytes) -> "Work":
-        """Reads what `to_bytes` wrote; only for bytes of one's own, since unpickling runs code."""
-        work: Work = pickle.loads(data)
-        return work
-
-    def compile(self, folder: Path) -> sinter.CompiledSampler:
+    def compile(self, folder: Path) -> Runner:
         """Compiles the sampler; decoders that work through files use `folder`."""
         sampler: sinter.Decoder | sinter.Sampler = cloudpickle.loads(self.decoder)
         if not isinstance(sampler, sinter.Sampler):
@@ -80,7 +89,7 @@ class Work:
                 count_detection_events=self.count_detection_events,
                 tmp_dir=folder,
             )
-        return sampler.compiled_sampler_for_task(self.task)
+        return _BatchedSampler(sampler.compiled_sampler_for_task(self.task))
 
 
 class _BatchedSampler:
@@ -139,10 +148,10 @@ def _checked(stats: object) -> sinter.AnonTaskStats:
 
 
 class _Cache(threading.local):
-    """The samplers that this thread compiled last, the newest at the end."""
+    """What this thread compiled last, the newest at the end."""
 
     def __init__(self) -> None:
-        self.samplers: collections.OrderedDict[str, _BatchedSampler] = collections.OrderedDict()
+        self.runners: collections.OrderedDict[str, Runner] = collections.OrderedDict()
         self.folder: tempfile.TemporaryDirectory[str] | None = None
 
     def new_folder(self) -> Path:
@@ -155,19 +164,19 @@ class _Cache(threading.local):
 _cache = _Cache()
 
 
-def run_chunk(
-    key: str, work: Callable[[], bytes], limits: ChunkLimits, stop: threading.Event | None = None
-) -> sinter.AnonTaskStats:
-    """Samples a task until a limit is reached.
+def run_chunk(key: str, work: Callable[[], bytes], limits: Any, stop: threading.Event | None = None) -> Any:
+    """Runs a problem until a limit is reached; for `Work`, samples a task.
 
     Args:
-        key: The task's strong id. A sampler compiled for it before, by this thread, is used again.
-        work: Called for the bytes of `Work.to_bytes()` when the task is new here.
-        limits: When to end.
-        stop: Ends the chunk after the current batch once it is set.
+        key: What the problem is kept under, for `Work` the task's strong id. If this thread has it compiled, it is
+            used again.
+        work: Called for the pickled `Problem` when the key is new here; only bytes of one's own, since unpickling
+            runs code.
+        limits: When to end, for `Work` the `ChunkLimits`.
+        stop: Ends the chunk soon once it is set; samplers of tasks end after their current batch.
 
     Returns:
-        The statistics of at least one shot.
+        What the problem's runner returns, for `Work` the `sinter.AnonTaskStats` of at least one shot.
 
     Examples:
         >>> import cloudpickle, sinter, stim
@@ -180,12 +189,12 @@ def run_chunk(
         >>> run_chunk(task.strong_id(), work.to_bytes, ChunkLimits(max_shots=100)).shots
         100
     """
-    sampler = _cache.samplers.get(key)
-    if sampler is None:
-        loaded = Work.from_bytes(work())
-        sampler = _BatchedSampler(loaded.compile(_cache.new_folder()))
-        while len(_cache.samplers) >= _CACHED_SAMPLERS:
-            _cache.samplers.popitem(last=False)
-        _cache.samplers[key] = sampler
-    _cache.samplers.move_to_end(key)
-    return sampler.run(limits, stop)
+    runner = _cache.runners.get(key)
+    if runner is None:
+        problem: Problem = pickle.loads(work())
+        runner = problem.compile(_cache.new_folder())
+        while len(_cache.runners) >= _CACHED_RUNNERS:
+            _cache.runners.popitem(last=False)
+        _cache.runners[key] = runner
+    _cache.runners.move_to_end(key)
+    return runner.run(limits, stop)

@@ -20,10 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-import sinter
-
 from quell.errors import SweepError
-from quell.qec.sweeps.chunk import ChunkLimits
 
 __all__ = ["Engine", "LocalProcesses", "WorkerDied"]
 
@@ -44,8 +41,8 @@ class Engine(Protocol):
 
     num_workers: int
 
-    def submit(self, key: str, work: bytes, limits: ChunkLimits) -> "Future[sinter.AnonTaskStats]":
-        """Runs `run_chunk(key, lambda: work, limits)` somewhere."""
+    def submit(self, key: str, work: bytes, limits: Any) -> "Future[Any]":
+        """Runs `run_chunk(key, lambda: work, limits)` somewhere; for a sweep that gives `sinter.AnonTaskStats`."""
 
     def interrupt(self, key: str | None = None) -> None:
         """Asks the chunks of a task, or all, to end soon and return what they have. May do nothing."""
@@ -86,9 +83,9 @@ class LocalProcesses:
                 f"cannot start {self.num_workers} worker processes: {error.strerror}; lower num_workers"
             ) from error
 
-    def submit(self, key: str, work: bytes, limits: ChunkLimits) -> "Future[sinter.AnonTaskStats]":
+    def submit(self, key: str, work: bytes, limits: Any) -> "Future[Any]":
         """Gives the chunk to an idle worker, if there is one to a worker that knows the task already."""
-        future: Future[sinter.AnonTaskStats] = Future()
+        future: Future[Any] = Future()
         with self._lock:
             idle = [worker for worker in self._workers if worker.key is None]
             worker = next((worker for worker in idle if worker.last_key == key), idle[0])
@@ -114,7 +111,7 @@ class LocalProcesses:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-_Order = tuple[str, bytes, ChunkLimits, "Future[sinter.AnonTaskStats]"]
+_Order = tuple[str, bytes, Any, "Future[Any]"]
 
 
 class _Worker:
@@ -159,7 +156,7 @@ class _Worker:
             key, work, limits, future = order
             # Whatever goes wrong here, the sweep must hear of it, or it would wait for ever.
             try:
-                result: sinter.AnonTaskStats | SweepError = self._run_or_say_why(key, work, limits)
+                result = self._run_or_say_why(key, work, limits)
             except SweepError as failure:
                 result = failure
             except BaseException as failure:
@@ -170,13 +167,13 @@ class _Worker:
             else:
                 future.set_result(result)
 
-    def _run_or_say_why(self, key: str, work: bytes, limits: ChunkLimits) -> sinter.AnonTaskStats | WorkerDied:
+    def _run_or_say_why(self, key: str, work: bytes, limits: Any) -> Any:
         try:
             return self._run(key, work, limits)
         except (EOFError, OSError):
             return self._died()
 
-    def _run(self, key: str, work: bytes, limits: ChunkLimits) -> sinter.AnonTaskStats:
+    def _run(self, key: str, work: bytes, limits: Any) -> Any:
         self._send("run", self.number, key, limits)
         while True:
             kind, *rest = self._receive()
@@ -184,8 +181,7 @@ class _Worker:
                 self._send("work", work)
             elif kind == "done":
                 self.number += 1
-                stats: sinter.AnonTaskStats = rest[0]
-                return stats
+                return rest[0]
             else:
                 self.number += 1
                 failure = SweepError(rest[0])

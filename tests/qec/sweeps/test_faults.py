@@ -24,7 +24,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks f
 @linux
 def test_killed_sweeps_lose_nothing_that_was_reported(tmp_path: Path) -> None:
     rng = random.Random(1)
-    shots = 600_000
+    shots = 1_500_000
     stops = [faults.stop_once(tmp_path, shots, rng, longest=2.5) for _ in range(3)]
     assert 0 < stops[-1].saved < shots * faults.TASKS, "it was killed before the end"
     assert stops[-1].unreported_rows <= 3  # one for each kill, at most
