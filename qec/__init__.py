@@ -23,12 +23,24 @@ from quell.qec.analysis import (
     sample_scaling_law,
     table_rows,
 )
-from quell.qec.sweeps import SweepOptions, iter_sweep, read_stats, settings_digest, sweep
+from quell.qec.sweeps import (
+    ShardPlan,
+    SweepOptions,
+    iter_sweep,
+    merge_shards,
+    missing_shards,
+    plan_shards,
+    read_stats,
+    run_shard,
+    settings_digest,
+    sweep,
+)
 
 __all__ = [
     "Crossing",
     "Estimate",
     "LambdaFit",
+    "ShardPlan",
     "SweepOptions",
     "ThresholdFit",
     "binomial_interval",
@@ -42,12 +54,16 @@ __all__ = [
     "format_table",
     "group_stats",
     "iter_sweep",
+    "merge_shards",
     "merge_stats",
+    "missing_shards",
+    "plan_shards",
     "plot_collapse",
     "plot_drift",
     "plot_error_rate",
     "plot_lambda",
     "read_stats",
+    "run_shard",
     "sample_scaling_law",
     "settings_digest",
     "sweep",
