@@ -23,6 +23,7 @@ from quell.qec.analysis import (
     sample_scaling_law,
     table_rows,
 )
+from quell.qec.rare_events import RareEstimate, rare_error_rates, read_rare_estimates, write_rare_estimates
 from quell.qec.sweeps import (
     ShardPlan,
     SweepOptions,
@@ -40,6 +41,7 @@ __all__ = [
     "Crossing",
     "Estimate",
     "LambdaFit",
+    "RareEstimate",
     "ShardPlan",
     "SweepOptions",
     "ThresholdFit",
@@ -62,10 +64,13 @@ __all__ = [
     "plot_drift",
     "plot_error_rate",
     "plot_lambda",
+    "rare_error_rates",
+    "read_rare_estimates",
     "read_stats",
     "run_shard",
     "sample_scaling_law",
     "settings_digest",
     "sweep",
     "table_rows",
+    "write_rare_estimates",
 ]

@@ -31,9 +31,13 @@ class ProgressBar:
 
     def update(self, tasks_done: float, total: sinter.AnonTaskStats) -> None:
         """Shows the sum of the tasks' fractions done, and the totals of this sweep."""
+        self.show(tasks_done, f"{total.shots:,} shots, {total.errors:,} errors")
+
+    def show(self, tasks_done: float, text: str) -> None:
+        """Shows how many tasks are done, and a text."""
         if self._bar is not None:
             self._bar.n = round(tasks_done, 3)
-            self._bar.set_postfix_str(f"{total.shots:,} shots, {total.errors:,} errors")
+            self._bar.set_postfix_str(text)
 
     def close(self) -> None:
         """Ends the bar and leaves it on the screen."""

@@ -55,6 +55,13 @@ class Job:
         assert name is not None
         return name
 
+    @property
+    def model(self) -> stim.DetectorErrorModel:
+        """The task's detector error model."""
+        model = self.task.detector_error_model
+        assert model is not None
+        return model
+
     def stats(self, counted: sinter.AnonTaskStats) -> sinter.TaskStats:
         """Returns what was counted as statistics of this task."""
         return sinter.TaskStats(

@@ -1,6 +1,6 @@
 import pathlib
 
-from sinter import CompiledSampler, Decoder, Sampler, Task
+from sinter import CompiledDecoder, CompiledSampler, Decoder, Sampler, Task
 
 class StimThenDecodeSampler(Sampler):
     def __init__(
@@ -12,3 +12,7 @@ class StimThenDecodeSampler(Sampler):
         tmp_dir: pathlib.Path | None,
     ) -> None: ...
     def compiled_sampler_for_task(self, task: Task) -> CompiledSampler: ...
+
+def _compile_decoder_with_disk_fallback(
+    decoder: Decoder, task: Task, tmp_dir: pathlib.Path | None
+) -> CompiledDecoder: ...

@@ -1,0 +1,58 @@
+"""Tasks that one run can serve: the same faults with other odds, one decoder."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import stim
+
+from quell.qec.rare_events.decoding import DecodingProblem
+from quell.qec.rare_events.faults import FaultModel
+from quell.qec.sweeps.tasks import Job
+
+__all__ = ["Curve"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Tasks over the same faults; the first is the one whose odds and weights are used.
+
+    Attributes:
+        jobs: The tasks with their decoder.
+        problem: Of the first.
+        models: The faults of each.
+    """
+
+    jobs: tuple[Job, ...]
+    problem: DecodingProblem
+    models: tuple[FaultModel, ...]
+
+    @staticmethod
+    def of_jobs(jobs: list[Job], *, one_run: bool) -> Iterator["Curve"]:
+        """Sorts tasks into curves; each into one of its own if `one_run` is false."""
+        members: dict[Any, list[tuple[Job, DecodingProblem, FaultModel]]] = {}
+        for job in jobs:
+            problem = DecodingProblem.of(job)
+            faults = problem.faults()
+            masks = (job.task.postselection_mask, job.task.postselected_observables_mask)
+            bits = tuple(None if mask is None else mask.tobytes() for mask in masks)
+            same = (job.decoder_name, faults.num_detectors, bits, frozenset(faults.fault_keys()))
+            members.setdefault(same if one_run else job.key, []).append((job, problem, faults))
+        for alike in members.values():
+            alike.sort(key=lambda member: float(member[2].odds.sum()))
+            # Shots of the middle are worth something at both ends, and its weights are wrong at neither by much.
+            middle = len(alike) // 2
+            ordered = [alike[middle], *alike[:middle], *alike[middle + 1 :]]
+            yield Curve(tuple(m[0] for m in ordered), ordered[0][1], tuple(m[2] for m in ordered))
+
+    @property
+    def others(self) -> tuple[stim.DetectorErrorModel, ...]:
+        """The detector error models of all but the first."""
+        return tuple(job.model for job in self.jobs[1:])
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Says what is run: 64 hexadecimal digits."""
+        return hashlib.sha256(" ".join(job.key for job in self.jobs).encode()).hexdigest()
