@@ -30,7 +30,9 @@ _PLANNING_CHAINS = 32
 _TOP_RATE = 0.02  # of failures at the top: frequent enough to be counted, rare enough to be like those below
 _LEAST_TOP_RATE = 1e-4
 _TOP_STEP = 1.25
+_SURE_FAILURES = 10
 _SEEDS = 64
+_REDRAWS = 0.7  # of the proposals: they bring chains down the ladder fastest; the others move what crosses the code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,29 +171,35 @@ class ChainRunner:
         self._judge = Judge(problem.decoding, self.faults, folder)
         self._table = AliasTable(self.faults.odds)
         self.decoded = 0
+        self._stop: threading.Event | None = None
 
-    def run(self, order: ChainOrder, stop: threading.Event | None) -> "Plan | ChainYield | Refusal":
-        """Does what the order says; what is interrupted on its way to a first result begins anew next time."""
+    def run(self, order: ChainOrder, stop: threading.Event | None) -> "Plan | ChainYield | Refusal | None":
+        """Does what the order says; None if it was stopped on its way to a first result."""
         start = time.monotonic()
         self.decoded = 0
+        self._stop = stop
         if order.kind == "plan":
             ladder = self._plan(order, np.random.default_rng(order.seed))
-            if isinstance(ladder, Refusal):
+            if ladder is None or isinstance(ladder, Refusal):
                 return ladder
             return Plan(ladder, self.decoded, time.monotonic() - start)
         assert order.ladder is not None
         if order.kind == "start":
             found = self._start(order, order.ladder)
+            if found is None:
+                return None
         else:
             assert order.state is not None
-            found = self._go_on(copy.deepcopy(order.state), order.ladder, order.steps, stop)
+            found = self._go_on(copy.deepcopy(order.state), order.ladder, order.steps)
         found.decoded = self.decoded
         found.seconds = time.monotonic() - start
         return found
 
-    def _plan(self, order: ChainOrder, rng: np.random.Generator) -> Ladder | Refusal:
+    def _plan(self, order: ChainOrder, rng: np.random.Generator) -> Ladder | Refusal | None:
         """Finds the top, and then, with chains on their way down, levels close enough for exchanges."""
         log_scale, seeds = self._find_top(rng)
+        if self._stopped():
+            return None
         if not seeds:
             return Refusal(
                 "no strength of noise was found at which more than 1 in 10,000 shots are kept and fail, so that the "
@@ -212,6 +220,8 @@ class ChainRunner:
                 chains.step()
                 if step >= _LEVEL_STEPS // 2:
                     sizes.append(chains.sizes.copy())
+                if self._stopped():
+                    return None
             if levels[-1] <= order.lowest:
                 if len(levels) > 2 and levels[-2] - levels[-1] < 0.4 * (levels[-3] - levels[-2]):
                     del levels[-2]  # hardly a step
@@ -223,17 +233,18 @@ class ChainRunner:
         """Raises the noise until shots fail often; where discards get in the way, until they fail most often."""
         best: tuple[float, float, list[NDArray[np.int32]]] = (0.0, 0.0, [])
         scale = _TOP_STEP
-        while scale < 1e4:
+        while scale < 1e4 and not self._stopped():
             failed = self._sample_top(scale, _ANCHOR_BATCH, rng)
             rate = len(failed) / _ANCHOR_BATCH
             if rate > best[0]:
                 best = (rate, scale, failed)
-            if rate >= _TOP_RATE or (best[0] > 0 and rate < best[0] / 3):
+            # A few failures by chance, and none at the next strength, are no sign that discards get in the way.
+            if rate >= _TOP_RATE or (len(best[2]) >= _SURE_FAILURES and rate < best[0] / 3):
                 break
             scale *= _TOP_STEP
         rate, scale, seeds = best
         shots = _ANCHOR_BATCH
-        while seeds and len(seeds) < _PLANNING_CHAINS and len(seeds) / shots >= _LEAST_TOP_RATE:
+        while 0 < len(seeds) < _PLANNING_CHAINS and len(seeds) / shots >= _LEAST_TOP_RATE and not self._stopped():
             seeds = seeds + self._sample_top(scale, _ANCHOR_BATCH, rng)
             shots += _ANCHOR_BATCH
         if len(seeds) / shots < _LEAST_TOP_RATE:
@@ -247,7 +258,10 @@ class ChainRunner:
         self.decoded += shots
         return [row[row < len(self.faults)] for row in sets[failed]]
 
-    def _start(self, order: ChainOrder, ladder: Ladder) -> ChainYield:
+    def _stopped(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
+
+    def _start(self, order: ChainOrder, ladder: Ladder) -> ChainYield | None:
         """Counts failures at the top, and leads chains from there to their levels."""
         rng = np.random.default_rng(order.seed)
         seeds: list[NDArray[np.int32]] = []
@@ -258,6 +272,8 @@ class ChainRunner:
             shots += _ANCHOR_BATCH
             failed += len(found)
             seeds += found
+            if self._stopped():
+                return None
         num_levels = len(ladder.log_scales)
         num_chains = order.num_ladders * num_levels
         seeds = [seed for seed in seeds if len(seed) <= ladder.room]
@@ -268,6 +284,8 @@ class ChainRunner:
             chains.scale[:] = np.exp(log_scale)
             for _ in range(_LEVEL_STEPS):
                 chains.step(level >= reached)
+                if self._stopped():
+                    return None
         state = ChainState(
             sets=chains.sets,
             sizes=chains.sizes,
@@ -293,7 +311,7 @@ class ChainRunner:
             seconds=0.0,
         )
 
-    def _go_on(self, state: ChainState, ladder: Ladder, steps: int, stop: threading.Event | None) -> ChainYield:
+    def _go_on(self, state: ChainState, ladder: Ladder, steps: int) -> ChainYield:
         rng = np.random.default_rng()
         rng.bit_generator.state = state.generator
         chains = _Chains(self, rng, None, ladder.room, state)
@@ -314,7 +332,7 @@ class ChainRunner:
             )
             self._kernels.record(state.at, state.sets, state.sizes, result.histogram, self.residuals, result.weights)
             state.steps += 1
-            if stop is not None and stop.is_set():
+            if self._stopped():
                 break
         state.generator = dict(rng.bit_generator.state)
         return result
@@ -358,7 +376,7 @@ class _Chains:
         """Proposes, decodes and accepts; only the chains of `which`, if it is given."""
         runner, kernels, faults = self._runner, self._runner._kernels, self._runner.faults
         old = (self.sets, self.sizes, self._flips)
-        if self._rng.random() < 0.4:
+        if self._rng.random() < _REDRAWS:
             table = runner._table
             kernels.propose_redraws(
                 self._rng, *old, self.scale, *self._new, self._changed,

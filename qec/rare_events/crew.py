@@ -1,7 +1,6 @@
 """The workers of a run: orders go out, answers come back in whatever order, and a worker that dies is made up for."""
 
 import concurrent.futures
-import contextlib
 from types import TracebackType
 from typing import Any
 
@@ -38,7 +37,10 @@ class Crew:
     ) -> None:
         for future in self._under_way:
             future.cancel()
-        self._engine.interrupt()
+        # The next crew of the same engine needs its workers idle.
+        if value is None:
+            self._engine.interrupt()
+            concurrent.futures.wait(self._under_way)
 
     def has_room(self) -> bool:
         """Whether a worker is idle."""
@@ -69,8 +71,10 @@ class Crew:
         for future in done:
             order, tag = self._under_way.pop(future)
             try:
-                found.append((tag, future.result()))
+                answer = future.result()
                 self._deaths = 0
+                if answer is not None:
+                    found.append((tag, answer))
             except WorkerDied as death:
                 self._deaths += 1
                 if self._deaths >= _MAX_DEATHS:
@@ -79,12 +83,13 @@ class Crew:
         return found
 
     def last_answers(self) -> list[tuple[Any, Any]]:
-        """Asks all to end soon, and returns what they have, for a run that is being interrupted."""
+        """Asks all to end soon, and returns what they have."""
         found = []
         self._engine.interrupt()
         concurrent.futures.wait(self._under_way, timeout=_LAST_SECONDS)
         for future in [future for future in self._under_way if future.done()]:
             _, tag = self._under_way.pop(future)
-            with contextlib.suppress(Exception):  # the error that ended the run is the one to be seen
+            # The error that ended the run is the one to be seen.
+            if not future.cancelled() and future.exception() is None and future.result() is not None:
                 found.append((tag, future.result()))
         return found

@@ -33,7 +33,7 @@ def propose_redraws(
     other: Ints,
     odds_sum: float,
 ) -> None:
-    """Proposes for each chain to draw each fault anew with a probability between 0.02 and 0.5.
+    """Proposes for each chain to draw each fault anew with a probability between 0.03 and 0.6.
 
     Args:
         rng: Of random numbers.
@@ -56,7 +56,7 @@ def propose_redraws(
     for chain in range(num_chains):
         old = sizes[chain]
         factor = scale[chain]
-        rate = 0.02 * 25 ** rng.random()
+        rate = 0.03 * 20 ** rng.random()
         new_flips[chain] = flips[chain]
         different = False
         size = 0
@@ -134,7 +134,7 @@ def propose_moves(
         different = False
         more = size > 0
         while more:
-            more = rng.random() < 0.5
+            more = rng.random() < 0.25
             place = int(rng.random() * size)
             old = new_sets[chain, place]
             degree = first[old + 1] - first[old]

@@ -5,6 +5,7 @@ it can be decoded wrongly at all, which follows from the minimality of a matchin
 """
 
 import dataclasses
+import heapq
 import math
 
 import numpy as np
@@ -20,6 +21,8 @@ from quell.qec.rare_events.faults import Component, FaultModel, components_of
 __all__ = ["MatchingBound", "refuse_hyperedges", "relevant_detectors"]
 
 _MARGIN = 0.998  # PyMatching rounds its weights to 1 part in 10,000 or so
+
+_MOST_NODES = 1_000  # for all their distances
 
 _Edges = dict[frozenset[int], tuple[float, frozenset[int]]]
 
@@ -73,17 +76,18 @@ def relevant_detectors(dem: stim.DetectorErrorModel) -> set[int]:
 class MatchingBound:
     """Which sets of faults plain matching surely corrects.
 
-    A set of faults and the correction that matching chooses for it, together, are a logical operator when the shot
-    fails. The correction weighs no more than the faults; so faults that weigh less than half of the lightest logical
-    operator never fail.
+    A set of faults and the correction that matching chooses for it, together, hold a logical operator when the shot
+    fails. On that operator the correction weighs no more than the faults, or there would be a lighter one. So the
+    faults that lie on it weigh at least half of it, and it weighs at least as much as the lightest logical operator
+    through each of them.
 
     Attributes:
         weights: float64 (faults,): an upper limit to what each fault adds to the weight of a set.
-        needed: Sets whose weights add up to less are corrected.
+        needed: float64 (faults,): half of the weight of the lightest logical operator through each fault.
     """
 
     weights: NDArray[np.float64]
-    needed: float
+    needed: NDArray[np.float64]
 
     @staticmethod
     def of(dem: stim.DetectorErrorModel, faults: FaultModel) -> "MatchingBound | None":
@@ -93,32 +97,66 @@ class MatchingBound:
         for first, second, data in matching.edges():
             ends = frozenset(node for node in (first, second) if node is not None)
             edges[ends] = (data["weight"], frozenset(data["fault_ids"]))
-        weights = _fault_weights(dem, faults, edges)
-        if weights is None:
+        found = _weights_and_edges(dem, faults, edges)
+        if found is None:
             return None
-        lightest = _lightest_logical(edges, dem.num_detectors, dem.num_observables)
-        return None if lightest is None else MatchingBound(weights, lightest / 2 * _MARGIN)
+        weights, edges_of = found
+        used = {ends: edges[ends] for own in edges_of for ends in own}
+        lightest = _lightest_logicals(used, dem.num_detectors, dem.num_observables)
+        through = np.array([min(lightest[ends] for ends in own) for own in edges_of])
+        return MatchingBound(weights, through / 2 * _MARGIN)
+
+    def may_fail(self, sets: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Tells which sets are not surely corrected.
+
+        Args:
+            sets: Integers (shots, faults in a set).
+
+        Returns:
+            bool (shots,).
+        """
+        needed = self.needed[sets]
+        order = np.argsort(needed, axis=1)
+        # The faults on a logical operator are some of those that need no more than the heaviest of its lower limits.
+        weight = np.cumsum(np.take_along_axis(self.weights[sets], order, axis=1), axis=1)
+        return np.asarray((weight >= np.take_along_axis(needed, order, axis=1)).any(axis=1))
+
+    def none_may_fail(self, num_faults: int) -> bool:
+        """Whether every set of that many faults is surely corrected."""
+        heaviest: list[float] = []
+        for fault in np.argsort(self.needed):
+            heapq.heappush(heaviest, float(self.weights[fault]))
+            if len(heaviest) > num_faults:
+                heapq.heappop(heaviest)
+            if sum(heaviest) >= self.needed[fault]:
+                return False
+        return True
 
 
-def _fault_weights(dem: stim.DetectorErrorModel, faults: FaultModel, edges: _Edges) -> NDArray[np.float64] | None:
-    """The weight of each fault's edges: the heaviest of the mechanisms that were merged into it."""
+def _weights_and_edges(
+    dem: stim.DetectorErrorModel, faults: FaultModel, edges: _Edges
+) -> tuple[NDArray[np.float64], list[set[frozenset[int]]]] | None:
+    """Of each fault the weight, the heaviest of the mechanisms that were merged into it, and the edges of them all."""
     keep = {detector for detectors in faults.detectors for detector in detectors}
     number = {key: index for index, key in enumerate(faults.fault_keys())}
     width = faults.detector_bytes
     weights = np.zeros(len(faults))
+    edges_of: list[set[frozenset[int]]] = [set() for _ in range(len(faults))]
     for probability, parts in components_of(dem):
         if probability == 0:
             continue
         weight = 0.0
+        own = set()
         flips = np.zeros(faults.symptoms.shape[1], np.uint8)
-        for part in parts:
-            detectors, observables = part
+        for detectors, observables in parts:
             if detectors and not detectors <= keep:
                 continue
-            known = _edge_weight(part, edges)
+            known = _edge_weight((detectors, observables), edges)
             if known is None:
                 return None
             weight += known
+            if detectors:
+                own.add(detectors)
             for bit in detectors:
                 flips[bit >> 3] ^= 1 << (bit & 7)
             for bit in observables:
@@ -126,7 +164,8 @@ def _fault_weights(dem: stim.DetectorErrorModel, faults: FaultModel, edges: _Edg
         index = number.get(flips.tobytes())
         if index is not None:
             weights[index] = max(weights[index], weight)
-    return weights if (weights > 0).all() else None
+            edges_of[index] |= own
+    return (weights, edges_of) if all(edges_of) else None
 
 
 def _edge_weight(part: Component, edges: _Edges) -> float | None:
@@ -138,30 +177,43 @@ def _edge_weight(part: Component, edges: _Edges) -> float | None:
     return weight if weight >= 0 and fault_ids == observables else None
 
 
-def _lightest_logical(edges: _Edges, num_detectors: int, num_observables: int) -> float | None:
-    """The weight of the lightest cycle, through the boundary or not, that flips an observable.
+def _lightest_logicals(edges: _Edges, num_detectors: int, num_observables: int) -> dict[frozenset[int], float]:
+    """For each edge, a lower limit to the weight of every cycle through it that flips an observable.
 
-    In a double cover of the graph, edges that flip the observable lead from one sheet to the other; the cycle is the
-    shortest path from a node to itself on the other sheet, and it uses an edge that flips the observable.
+    The boundary is a node like others. In a double cover of the graph, edges that flip the observable lead from one
+    sheet to the other; such a cycle is a path that leaves an edge by one end and comes back to the other end on the
+    sheet that the edge does not lead to. In large graphs the limit is the lightest cycle of all, for every edge.
     """
     boundary = num_detectors
-    size = num_detectors + 1
-    best = math.inf
+    nodes = sorted({node for ends in edges for node in (*ends, boundary)})
+    place = {node: index for index, node in enumerate(nodes)}
+    size = len(nodes)
+    best = dict.fromkeys(edges, math.inf)
     for observable in range(num_observables):
-        rows, columns, values, crossing = [], [], [], set()
+        rows, columns, values = [], [], []
+        links = []
         for ends, (weight, fault_ids) in edges.items():
-            first, second = [*ends, boundary][:2]
+            first, second = (place[node] for node in [*ends, boundary][:2])
             crosses = observable in fault_ids
-            if crosses:
-                crossing.add(first)
+            links.append((ends, first, second, crosses, weight))
             for sheet in (0, 1):
                 rows.append(first + size * sheet)
                 columns.append(second + size * (sheet ^ crosses))
                 values.append(max(weight, 1e-12))
-        if not crossing:
-            continue
         graph = scipy.sparse.csr_array((values, (rows, columns)), shape=(2 * size, 2 * size))
-        sources = sorted(crossing)
-        lengths = scipy.sparse.csgraph.dijkstra(graph, directed=False, indices=sources)
-        best = min(best, float(min(lengths[row, source + size] for row, source in enumerate(sources))))
-    return best if math.isfinite(best) else None
+        few = size <= _MOST_NODES
+        sources = range(size) if few else sorted({first for _, first, _, crosses, _ in links if crosses})
+        if not len(sources):
+            continue
+        lengths = dict(
+            zip(sources, scipy.sparse.csgraph.dijkstra(graph, directed=False, indices=list(sources)), strict=True)
+        )
+        if few:
+            for ends, first, second, crosses, weight in links:
+                around = float(lengths[first][second + size * (not crosses)])
+                best[ends] = min(best[ends], weight + around)
+        else:
+            # Every cycle that flips the observable uses an edge that does, and so passes one of the sources.
+            lightest = float(min(row[source + size] for source, row in lengths.items()))
+            best = {ends: min(known, lightest) for ends, known in best.items()}
+    return best

@@ -31,10 +31,10 @@ _LONG_SECONDS = 60.0
 _FIRST_CHUNK_SECONDS = 0.25
 _CHUNK_SECONDS = 2.0
 _SAVE_SECONDS = 5.0
-_NUM_LADDERS = 4
+_NUM_LADDERS = 6
 _LEAST_GROUPS = 2
 _FIRST_CHECK = 8  # chunks of every group
-_NEXT_CHECK = 1.15
+_NEXT_CHECK = 1.25
 
 Progress = Iterator[tuple[float, str]]
 
@@ -96,10 +96,9 @@ class CurveRun:
                     for _, found in crew.answers():
                         self._strata.add(found)
                     yield self._progress(self._strata_estimates(), "strata")
-            except BaseException:
+            finally:
                 for _, found in crew.last_answers():
                     self._strata.add(found)
-                raise
 
     def _refuse_frequent(self) -> None:
         for index, job in enumerate(self.curve.jobs):
@@ -146,10 +145,9 @@ class CurveRun:
                 self._splitting = self._planned(crew, engine.num_workers)
             try:
                 yield from self._run_chains(crew, self._splitting)
-            except BaseException:
+            finally:
                 for group, found in crew.last_answers():
                     self._splitting.add(group, found)
-                raise
 
     def _planned(self, crew: Crew, num_workers: int) -> SplittingEstimator:
         lowest = min(0.0, *(self._log_scale(index) for index in range(len(self.curve.models))))

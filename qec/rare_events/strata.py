@@ -6,10 +6,10 @@ faults, each shot with the weight that makes up for the other odds.
 """
 
 import dataclasses
-import itertools
 import math
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,8 @@ from quell.qec.rare_events.fault_counts import FaultSampler
 from quell.qec.rare_events.faults import FaultModel
 from quell.qec.rare_events.matching import MatchingBound
 
-__all__ = ["MOST_SETS", "StrataOrder", "StrataProblem", "StrataYield", "StratumCounts", "log_odds_ratios"]
+__all__ = ["StrataOrder", "StrataProblem", "StrataYield", "StratumCounts", "log_odds_ratios"]
 
-MOST_SETS = 200_000
 _BATCH_BYTES = 4_000_000  # what a batch's flips take: more would fall out of the cache
 
 
@@ -137,6 +136,7 @@ class StrataRunner:
         self._judge = Judge(problem.decoding, self.faults, folder)
         self._sampler = FaultSampler(self.faults.odds)
         self._bound = None
+        self._proved: dict[int, bool] = {}
         if problem.decoding.plain_matching and not problem.decoding.postselects():
             self._bound = MatchingBound.of(problem.decoding.dem, self.faults)
         self._batch = max(64, _BATCH_BYTES // self.faults.symptoms.shape[1])
@@ -174,25 +174,24 @@ class StrataRunner:
         return self._count(sets, None)
 
     def _surely_corrected(self, num_faults: int) -> bool:
-        """Whether no set of that many faults can weigh enough to fail."""
+        """Whether no set of that many faults can fail."""
         if self._bound is None or num_faults == 0:
             return False
-        heaviest = np.partition(self._bound.weights, -num_faults)[-num_faults:]
-        return bool(heaviest.sum() < self._bound.needed)
+        if num_faults not in self._proved:
+            self._proved[num_faults] = self._bound.none_may_fail(num_faults)
+        return self._proved[num_faults]
 
     def _all_sets(self, num_faults: int) -> StratumCounts:
-        """Goes through all sets of that many faults; few enough, as `MOST_SETS` says."""
+        """Goes through all sets of that many faults, of which there must not be too many."""
         total = StratumCounts.none(len(self.log_ratios))
         if self._surely_corrected(num_faults):
             return dataclasses.replace(total, shots=math.comb(len(self.faults), num_faults), exact=True)
-        sets = itertools.combinations(range(len(self.faults)), num_faults)
         log_odds = np.append(np.log(self.faults.odds), 0.0)
         all_weight = 0.0
-        while chunk := list(itertools.islice(sets, self._batch)):
-            array = np.array(chunk, np.int32).reshape(len(chunk), num_faults)
-            weights = np.exp(log_odds[array].sum(axis=1))
+        for sets in _combinations(len(self.faults), num_faults, self._batch):
+            weights = np.exp(log_odds[sets].sum(axis=1))
             all_weight += float(weights.sum())
-            total.add(self._count(array, weights))
+            total.add(self._count(sets, weights))
         scale = total.shots / all_weight
         total.failed_weight *= scale
         total.failed_squares *= scale**2
@@ -203,8 +202,8 @@ class StrataRunner:
     def _count(self, sets: NDArray[np.int32], weights: NDArray[np.float64] | None) -> StratumCounts:
         """Decodes sets of faults, of weight 1 if none are given."""
         shots = len(sets)
-        if self._bound is not None:
-            may_fail = np.flatnonzero(self._bound.weights[sets].sum(axis=1) >= self._bound.needed)
+        if self._bound is not None and sets.shape[1]:
+            may_fail = np.flatnonzero(self._bound.may_fail(sets))
             sets = sets[may_fail]
             weights = None if weights is None else weights[may_fail]
         failed, discarded = self._judge.judge(self.faults.combine(sets))
@@ -224,3 +223,25 @@ class StrataRunner:
         """The weights, under each model, of the shots that are marked: float64 (models, marked)."""
         ratios: NDArray[np.float64] = np.exp(self.log_ratios[:, sets[which]].sum(axis=2))
         return ratios if weights is None else ratios * weights[which]
+
+
+def _combinations(size: int, number: int, batch: int) -> Iterator[NDArray[np.int32]]:
+    """Yields all sets of a number of indices below `size`: int32 (sets, number), a batch or so at a time."""
+    if number == 0:
+        yield np.zeros((1, 0), np.int32)
+        return
+    if number == 1:
+        yield np.arange(size, dtype=np.int32)[:, None]
+        return
+    held: list[NDArray[np.int32]] = []
+    for first in range(size - number + 1):
+        for rest in _combinations(size - first - 1, number - 1, batch):
+            sets = np.empty((len(rest), number), np.int32)
+            sets[:, 0] = first
+            sets[:, 1:] = rest + (first + 1)
+            held.append(sets)
+            if sum(map(len, held)) >= batch:
+                yield np.concatenate(held)
+                held = []
+    if held:
+        yield np.concatenate(held)

@@ -15,12 +15,15 @@ from quell.qec.analysis.intervals import Estimate
 from quell.qec.rare_events.fault_counts import fault_number_distribution, log_no_fault
 from quell.qec.rare_events.faults import FaultModel
 from quell.qec.rare_events.intervals import ratio_of_estimates, weighted_rate_interval
-from quell.qec.rare_events.strata import MOST_SETS, StrataOrder, StrataYield, StratumCounts, log_odds_ratios
+from quell.qec.rare_events.strata import StrataOrder, StrataYield, StratumCounts, log_odds_ratios
 
 __all__ = ["StrataEstimator"]
 
 _SMALLEST_TAIL = 1e-25  # probability of more faults than the last stratum has, before anything is known
 _PILOT_SHOTS = 512
+_FEW_SETS = 50_000  # are gone through before anything else
+_MANY_SETS = 2_500_000  # are gone through if it takes less than shots do: a second or two
+_MOST_FAULTS_OF_ALL_SETS = 3
 _WIDE = 1.1  # more shots than needed on paper: the paper knows the rates only roughly
 _EXCLUDE = 3.0  # expected hits, if an empty stratum were to fill the interval
 
@@ -54,7 +57,10 @@ class StrataEstimator:
     def add(self, found: StrataYield) -> None:
         """Takes in what a worker counted."""
         for num_faults, counts in found.counts.items():
-            self.counts[num_faults].add(counts)
+            if counts.exact and not self.counts[num_faults].exact:
+                self.counts[num_faults] = counts  # all sets are better than what was drawn of them
+            elif not self.counts[num_faults].exact:
+                self.counts[num_faults].add(counts)
         self.seconds += found.seconds
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -80,12 +86,18 @@ class StrataEstimator:
 
     def first_order(self, seed: int, seconds: float) -> StrataOrder:
         """A few shots of every stratum, and all sets of the smallest."""
-        all_sets = tuple(w for w in self.counts if math.comb(len(self._faults), w) <= MOST_SETS and w <= 3)
+        all_sets = tuple(w for w in self.counts if self._num_sets(w) <= _FEW_SETS)
         return StrataOrder(tuple((w, _PILOT_SHOTS) for w in self.counts if w not in all_sets), all_sets, seed, seconds)
 
     def next_order(self, seed: int, seconds: float, share: float) -> StrataOrder:
         """The shots that are missing, or a share of them."""
         wanted = self._wanted()
+        # Where there are fewer sets than shots are missing, all of them are the better answer.
+        all_sets = tuple(
+            w for w, want in wanted.items() if self._num_sets(w) <= min(_MANY_SETS, want - self.counts[w].shots)
+        )
+        if all_sets:
+            return StrataOrder((), all_sets[:1], seed, seconds)
         shots = tuple(
             (w, math.ceil((want - self.counts[w].shots) * share))
             for w, want in wanted.items()
@@ -95,12 +107,17 @@ class StrataEstimator:
             shots = tuple((w, max(64, math.ceil(want * 0.2 * share))) for w, want in wanted.items())
         return StrataOrder(shots, (), seed, seconds)
 
+    def _num_sets(self, num_faults: int) -> float:
+        """How many sets of that many faults there are; infinite where nobody wants to know."""
+        return math.comb(len(self._faults), num_faults) if num_faults <= _MOST_FAULTS_OF_ALL_SETS else math.inf
+
     def shots_missing(self) -> int:
         """How many shots are missing, as far as the counts can tell; those that need no decoding count little."""
         total = 0.0
         for w, want in self._wanted().items():
             counts = self.counts[w]
-            total += max(0.0, want - counts.shots) * (counts.decoded + 1) / (counts.shots + 1)
+            missing = min(max(0.0, want - counts.shots), self._num_sets(w))
+            total += missing * (counts.decoded + 1) / (counts.shots + 1)
         return round(total)
 
     def _wanted(self) -> dict[int, int]:
@@ -112,7 +129,7 @@ class StrataEstimator:
             value = self._sum(self._mean_failed(model))
             if value <= 0:
                 for w in open_strata:  # nothing has failed yet: twice as many everywhere, where it could matter
-                    wanted[w] = max(wanted[w], 2 * self.counts[w].shots * (probability[w] > 1e-3 * probability.max()))
+                    wanted[w] = max(wanted[w], 2 * max(self.counts[w].shots, _PILOT_SHOTS))
                 continue
             spread = {w: probability[w] * math.sqrt(rate[w]) for w in open_strata}
             all_spread = sum(spread.values())
