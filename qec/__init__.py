@@ -23,7 +23,16 @@ from quell.qec.analysis import (
     sample_scaling_law,
     table_rows,
 )
-from quell.qec.rare_events import RareEstimate, rare_error_rates, read_rare_estimates, write_rare_estimates
+from quell.qec.rare_events import (
+    RareEstimate,
+    fit_rare_lambdas,
+    format_rare_table,
+    plot_rare_error_rates,
+    rare_error_rates,
+    rare_table_rows,
+    read_rare_estimates,
+    write_rare_estimates,
+)
 from quell.qec.sweeps import (
     ShardPlan,
     SweepOptions,
@@ -52,7 +61,9 @@ __all__ = [
     "error_rate_per_round",
     "fit_lambda",
     "fit_lambdas",
+    "fit_rare_lambdas",
     "fit_threshold",
+    "format_rare_table",
     "format_table",
     "group_stats",
     "iter_sweep",
@@ -64,7 +75,9 @@ __all__ = [
     "plot_drift",
     "plot_error_rate",
     "plot_lambda",
+    "plot_rare_error_rates",
     "rare_error_rates",
+    "rare_table_rows",
     "read_rare_estimates",
     "read_stats",
     "run_shard",

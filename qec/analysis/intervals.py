@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "Described",
     "Estimate",
     "binomial_interval",
     "discard_rate",
@@ -30,6 +31,22 @@ __all__ = [
     "per_round_probability",
     "rounds_of",
 ]
+
+
+# From this ratio of its ends on, an interval spans decades, and each number is shown by itself.
+_DECADES = 1000
+
+
+class Described(Protocol):
+    """A result of a task: `sinter.TaskStats`, and what else says where it came from in the same words."""
+
+    @property
+    def decoder(self) -> str:
+        """The decoder's name."""
+
+    @property
+    def json_metadata(self) -> Any:
+        """The metadata of the task."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +81,12 @@ class Estimate:
         }
 
     def __str__(self) -> str:
-        """Returns the value and the interval, to two digits of the interval's half width."""
+        """Returns value and interval, to two digits of the half width; two of each number if that spans decades."""
         width = self.high - self.low
         if not (math.isfinite(width) and width > 0):
             return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        if self.low > 0 and self.high >= _DECADES * self.low:
+            return f"{self.value:#.2g} [{self.low:#.2g}, {self.high:#.2g}]"
         top = max(abs(self.high), abs(self.low))
         # Two digits of the interval's half width: more would be noise, fewer would hide the interval.
         last = math.floor(math.log10(width / 2)) - 1
@@ -255,7 +274,7 @@ def per_round_probability(probability: ArrayLike, rounds: ArrayLike) -> NDArray[
     return np.asarray(np.where(per_shot > 0.5, 1 - per_round, per_round))
 
 
-def rounds_of(stats: sinter.TaskStats) -> float | None:
+def rounds_of(stats: Described) -> float | None:
     """Returns the number of rounds that the metadata gives under `r` or `rounds`, or None.
 
     Raises:

@@ -11,18 +11,20 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from quell.errors import DataError, InputError
-from quell.qec.analysis.intervals import rounds_of
+from quell.qec.analysis.intervals import Described, rounds_of
 
 if TYPE_CHECKING:
     import sinter
     from numpy.typing import NDArray
 
-__all__ = ["Points", "group_stats", "merge_stats", "read_points"]
+__all__ = ["Points", "group_stats", "merge_stats", "number_in", "read_points"]
+
+Row = TypeVar("Row", bound=Described)
 
 ROUND_KEYS = ("r", "rounds")
 
@@ -63,7 +65,7 @@ class Points:
         )
 
 
-def _metadata_of(stats: sinter.TaskStats) -> dict[str, Any]:
+def _metadata_of(stats: Described) -> dict[str, Any]:
     metadata = stats.json_metadata
     if metadata is None:
         return {}
@@ -75,7 +77,7 @@ def _metadata_of(stats: sinter.TaskStats) -> dict[str, Any]:
     return metadata
 
 
-def _group_of(stats: sinter.TaskStats, left_out: set[str]) -> str:
+def _group_of(stats: Described, left_out: set[str]) -> str:
     rest = {key: value for key, value in _metadata_of(stats).items() if key not in left_out}
     words = [
         f"{key}={value if isinstance(value, str) else json.dumps(value, sort_keys=True)}"
@@ -85,19 +87,19 @@ def _group_of(stats: sinter.TaskStats, left_out: set[str]) -> str:
 
 
 def group_stats(
-    stats: Iterable[sinter.TaskStats],
+    stats: Iterable[Row],
     *,
     distance_key: str = "d",
     p_key: str = "p",
     ignore: Sequence[str] = (),
-) -> dict[str, list[sinter.TaskStats]]:
+) -> dict[str, list[Row]]:
     """Splits statistics into groups that can each be fitted.
 
     Two rows are of one group when they agree in the decoder and in all metadata but the distance, the
     physical error rate, the rounds (`r`, `rounds`) and the keys in `ignore`.
 
     Args:
-        stats: Rows as sinter reads them.
+        stats: Rows as sinter reads them, or `RareEstimate`s.
         distance_key: Metadata key of the code distance.
         p_key: Metadata key of the physical error rate.
         ignore: Metadata keys that say nothing new, for example a number of qubits that follows the distance.
@@ -119,7 +121,7 @@ def group_stats(
         {'decoder=any, b=X': 2, 'decoder=any, b=Z': 2}
     """
     left_out = {distance_key, p_key, *ROUND_KEYS, *ignore}
-    groups: dict[str, list[sinter.TaskStats]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in stats:
         groups.setdefault(_group_of(row, left_out), []).append(row)
     return groups
@@ -155,7 +157,7 @@ def merge_stats(stats: Iterable[sinter.TaskStats]) -> list[sinter.TaskStats]:
     return list(merged.values())
 
 
-def number_in(stats: sinter.TaskStats, key: str) -> float:
+def number_in(stats: Described, key: str) -> float:
     """Returns a number that the metadata must hold, or raises `DataError`."""
     metadata = _metadata_of(stats)
     value = metadata.get(key)

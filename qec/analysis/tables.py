@@ -18,10 +18,10 @@ from quell.qec.analysis.points import group_stats, merge_stats
 if TYPE_CHECKING:
     import sinter
 
-__all__ = ["format_table", "table_rows"]
+__all__ = ["align", "format_table", "show_cell", "sort_key", "table_rows"]
 
 
-def _sort_key(value: object) -> tuple[bool, float]:
+def sort_key(value: object) -> tuple[bool, float]:
     """Numbers in order, what is no number after them."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return not is_number, float(value) if isinstance(value, (int, float)) else 0.0
@@ -53,7 +53,7 @@ def _rows(stats: Iterable[sinter.TaskStats], distance_key: str, p_key: str, conf
                     "strong_id": task.strong_id,
                 }
             )
-        rows += sorted(part, key=lambda row: (_sort_key(row["p"]), _sort_key(row["d"])))
+        rows += sorted(part, key=lambda row: (sort_key(row["p"]), sort_key(row["d"])))
     return rows
 
 
@@ -97,7 +97,8 @@ def table_rows(
     ]
 
 
-def _cell(value: object) -> str:
+def show_cell(value: object) -> str:
+    """A value as a table shows it."""
     if value is None:
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -144,14 +145,19 @@ def format_table(
     keys = ("d", "p", "rounds", "shots", "errors", "discards", "error_rate", "error_rate_per_round")
     blocks: dict[str, list[tuple[str, ...]]] = {}
     for row in _rows(stats, distance_key, p_key, confidence):
-        blocks.setdefault(row["group"], []).append(tuple(_cell(row[key]) for key in keys))
+        blocks.setdefault(row["group"], []).append(tuple(show_cell(row[key]) for key in keys))
+    return align(heading, blocks)
+
+
+def align(heading: tuple[str, ...], blocks: dict[str, list[tuple[str, ...]]]) -> str:
+    """Returns cells as aligned plain text, each block under its name and the same heading."""
     widths = [
         max([len(heading[i]), *(len(line[i]) for lines in blocks.values() for line in lines)])
         for i in range(len(heading))
     ]
     text = []
-    for group, lines in blocks.items():
-        text.append(group)
+    for name, lines in blocks.items():
+        text.append(name)
         for line in (heading, *lines):
             text.append("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
         text.append("")

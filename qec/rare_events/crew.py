@@ -35,8 +35,6 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for future in self._under_way:
-            future.cancel()
         # The next crew of the same engine needs its workers idle.
         if value is None:
             self._engine.interrupt()

@@ -52,6 +52,15 @@ class Curve:
         """The detector error models of all but the first."""
         return tuple(job.model for job in self.jobs[1:])
 
+    def name_of_first(self, index: int) -> str:
+        """What tells the first task from another: the metadata in which they differ."""
+        first, other = self.jobs[0].task.json_metadata, self.jobs[index].task.json_metadata
+        if not isinstance(first, dict) or not isinstance(other, dict):
+            return "another task of the run"
+        return (
+            ", ".join(f"{key} = {value}" for key, value in first.items() if other.get(key) != value) or "another task"
+        )
+
     @functools.cached_property
     def key(self) -> str:
         """Says what is run: 64 hexadecimal digits."""

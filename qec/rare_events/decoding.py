@@ -53,7 +53,7 @@ class DecodingProblem:
                 f"themselves and need a sinter.Decoder"
             )
         plain = job.decoder is sinter.BUILT_IN_SAMPLERS["pymatching"]
-        if plain:
+        if plain or job.decoder is sinter.BUILT_IN_SAMPLERS["pymatching-correlated"]:
             refuse_hyperedges(dem)
         return DecodingProblem(
             dem,

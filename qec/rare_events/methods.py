@@ -1,10 +1,11 @@
 """One run for a curve: strata first, and splitting where strata would take too long."""
 
+import dataclasses
 import math
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from quell.qec.rare_events.intervals import ratio_of_estimates
 from quell.qec.rare_events.splitting import Group, SplittingEstimator
 from quell.qec.rare_events.strata import StrataProblem
 from quell.qec.rare_events.stratified import StrataEstimator
+from quell.qec.sweeps.chunk import run_chunk
 from quell.qec.sweeps.engine import Engine
 
 __all__ = ["CurveRun"]
@@ -66,22 +68,50 @@ class CurveRun:
         self._end = math.inf
         self._restore()
 
-    def run(self, engine: Engine, max_seconds: float | None) -> Progress:
-        """Runs until every interval is narrow enough, or the time is up; yields how far it is, and what it is doing."""
+    def run(self, engine: Callable[[], Engine], max_seconds: float | None, *, pilot_here: bool) -> Progress:
+        """Runs until every interval is narrow enough, or the time is up.
+
+        Args:
+            engine: Called when workers are needed.
+            max_seconds: The time; None for no limit.
+            pilot_here: Whether the first seconds are worked in this process, which for most small codes is all.
+
+        Yields:
+            What fraction is done, and a text on what is being done.
+        """
         if max_seconds is not None:
             self._end = time.monotonic() + max_seconds
         try:
-            yield from self._run_strata(engine)
+            work = pickle.dumps(StrataProblem(self.curve.problem, self.curve.others))
+            if pilot_here:
+                yield from self._pilot(work)
+            if not self._strata_done(1):
+                yield from self._run_strata(engine(), work)
+            self._refuse_frequent()
             if self._must_split():
-                yield from self._run_splitting(engine)
+                yield from self._run_splitting(engine())
         finally:
             self._save()
 
     # -- strata --------------------------------------------------------------------------------------------------
 
-    def _run_strata(self, engine: Engine) -> Progress:
-        work = pickle.dumps(StrataProblem(self.curve.problem, self.curve.others))
-        with Crew(engine, f"strata {self.curve.key}", work) as crew:
+    def _pilot(self, work: bytes) -> Progress:
+        chunk = _FIRST_CHUNK_SECONDS
+        while self._strata.seconds < _PILOT_SECONDS and not self._strata_done(1):
+            if self._strata.shots:
+                order = self._strata.next_order(self._next_seed(), chunk, 1.0)
+            else:
+                order = self._strata.first_order(self._next_seed(), _CHUNK_SECONDS)
+            self._strata.add(run_chunk(self._strata_key, lambda: work, order))
+            self._refuse_frequent()
+            yield self._progress(self._strata_estimates(), "strata")
+
+    @property
+    def _strata_key(self) -> str:
+        return f"strata {self.curve.key}"
+
+    def _run_strata(self, engine: Engine, work: bytes) -> Progress:
+        with Crew(engine, self._strata_key, work) as crew:
             try:
                 if not self._strata.shots:
                     crew.give(self._strata.first_order(self._next_seed(), _CHUNK_SECONDS))
@@ -110,6 +140,8 @@ class CurveRun:
                 )
 
     def _strata_done(self, num_workers: int) -> bool:
+        if not self._strata.shots:
+            return False
         if self.method == "splitting" or (self._splitting is not None and self.method == "auto"):
             return True
         if time.monotonic() > self._end or all(one.relative_error() <= self.target for one in self._strata_estimates()):
@@ -193,9 +225,21 @@ class CurveRun:
     def estimates(self) -> list[RareEstimate]:
         """The results as they stand, in the order of the curve's tasks."""
         splitting = self._splitting
-        if splitting is None or not all(group.blocks for group in splitting.groups):
-            return self._strata_estimates()
-        return [self._split_estimate(index, splitting) for index in range(len(self.curve.jobs))]
+        if splitting is not None and all(group.blocks for group in splitting.groups):
+            return [self._split_estimate(index, splitting) for index in range(len(self.curve.jobs))]
+        found = self._strata_estimates()
+        if self.method != "splitting":
+            return found
+        return [
+            dataclasses.replace(
+                one,
+                method="splitting",
+                error_rate=Estimate(one.error_rate.value, 0.0, 1.0),
+                trusted=False,
+                reason="the time was up before the chains had begun; give it more",
+            )
+            for one in found
+        ]
 
     def _strata_estimates(self) -> list[RareEstimate]:
         strata = self._strata
@@ -248,8 +292,8 @@ class CurveRun:
         if index > 0:
             spread = max(self._strata.odds_spread(), 0.0)
             assumes.append(
-                f"decoded with the weights of {self.curve.jobs[0].task.json_metadata}, and weighed for odds that "
-                f"scale together up to {spread:.2g}"
+                f"decoded with the weights of {self.curve.name_of_first(index)}, and weighed for odds that scale "
+                f"together up to {spread:.2g}"
             )
         return RareEstimate(
             strong_id=job.key,

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import numbers
 import os
@@ -102,18 +103,23 @@ def rare_error_rates(
     workers = default_num_workers() if num_workers is None else check_integer("num_workers", num_workers, minimum=1)
     jobs = prepare_jobs(tasks, decoders, custom_decoders or {}, workers)
     found = _known(jobs, save, method, target)
+    if save is not None:
+        write_rare_estimates(save, [])  # a file that cannot be written is better known now
     curves = list(Curve.of_jobs([job for job in jobs if job.key not in found], one_run=one_run))
     with contextlib.ExitStack() as stack:
         bar = ProgressBar(len(jobs), progress)
         stack.callback(bar.close)
-        engine: Engine | None = None
+
+        @functools.cache
+        def engine() -> Engine:
+            started = engine_for(executor, num_workers)
+            stack.callback(started.close)
+            return started
+
         for curve in curves:
-            if engine is None:
-                engine = engine_for(executor, num_workers)
-                stack.callback(engine.close)
             run = CurveRun(curve, method, target, _seed_of(seed, curve), save)
             done = len(found)
-            for fraction, text in run.run(engine, max_seconds):
+            for fraction, text in run.run(engine, max_seconds, pilot_here=executor is None):
                 bar.show(done + fraction * len(curve.jobs), text)
             estimates = run.estimates()
             if save is not None:

@@ -17,6 +17,7 @@ from quell.cli.circuit import circuit
 from quell.cli.demo import demo
 from quell.cli.flip_rate import train_flip_rate
 from quell.cli.mitigate import mitigate
+from quell.cli.rare import rare
 from quell.cli.shards import merge, plan, run_shard
 from quell.cli.sweep import sweep
 from quell.errors import InputError, QuellError
@@ -32,6 +33,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(sweep)
+app.command(rare)
 app.command(plan)
 app.command(run_shard)
 app.command(merge)

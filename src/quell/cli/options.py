@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
 import math
 import sys
@@ -18,15 +19,20 @@ from quell.errors import InputError, StorageError, check_known
 
 __all__ = [
     "CODES",
+    "CircuitFiles",
     "Count",
     "Counts",
     "CustomDecoders",
+    "Duration",
     "Json",
     "Many",
     "MemoryOptions",
+    "Rates",
+    "Workers",
     "load_custom_decoders",
     "print_json",
     "save_figure",
+    "tasks_of",
 ]
 
 
@@ -41,6 +47,58 @@ def _whole(text: str) -> int:
         return int(number)
 
 
+_RANGE_POINTS = 5
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"a rate is a number, or a range such as 1e-4:1e-3, got {text or 'nothing'}") from None
+
+
+def _range(text: str) -> list[float]:
+    """Reads 1e-4:1e-3 and 1e-4:1e-3:7: rates in even ratios, both ends among them."""
+    parts = text.split(":")
+    if len(parts) not in (2, 3):
+        raise ValueError(f"a range is LOW:HIGH or LOW:HIGH:POINTS, for example 1e-4:1e-3:7, got {text}")
+    low, high = _rate(parts[0]), _rate(parts[1])
+    points = _whole(parts[2]) if len(parts) == 3 else _RANGE_POINTS
+    if not 0 < low < high <= 1:
+        raise ValueError(f"a range goes up, from a rate > 0 to one <= 1, got {text}")
+    if points < 2:
+        raise ValueError(f"a range has 2 points or more, got {points} in {text}")
+    steps = (low * (high / low) ** (step / (points - 1)) for step in range(1, points - 1))
+    # Six digits, as tables print them: what they show can be typed again, and names the same task.
+    rates = [low, *(float(f"{step:.6g}") for step in steps), high]
+    if any(first >= second for first, second in itertools.pairwise(rates)):
+        raise ValueError(f"{points} points are too many for a range as narrow as {text}: rates have six digits")
+    return rates
+
+
+def _rates(_: object, tokens: Sequence[Token]) -> list[float]:
+    texts = [token.value for token in tokens]
+    rates = [rate for text in texts for rate in (_range(text) if ":" in text else [_rate(text)])]
+    # Ranges may touch; a rate that was typed twice is a slip, which the sweep refuses.
+    return list(dict.fromkeys(rates)) if any(":" in text for text in texts) else rates
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(_: object, tokens: Sequence[Token]) -> float:
+    """Reads 90s, 10m, 1.5h, and 2d; a number alone is in seconds."""
+    text = tokens[0].value.strip().lower()
+    number, unit = (text[:-1], _UNITS[text[-1]]) if text[-1:] in _UNITS else (text, 1)
+    try:
+        seconds = float(number) * unit
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"a time is a number > 0 with s, m, h or d, such as 90s, 10m or 2h, got {text!r}")
+    return seconds
+
+
 def _one_whole(_: object, tokens: Sequence[Token]) -> int:
     return _whole(tokens[0].value)
 
@@ -51,6 +109,12 @@ def _many_whole(_: object, tokens: Sequence[Token]) -> list[int]:
 
 Count = Annotated[int, Parameter(converter=_one_whole)]
 Counts = Annotated[list[int], Parameter(consume_multiple=True, converter=_many_whole)]
+Duration = Annotated[float, Parameter(converter=_seconds)]
+Rates = Annotated[list[float], Parameter(consume_multiple=True, converter=_rates)]
+Workers = Annotated[
+    Count | None, Parameter(name="--workers", alias="--num-workers", help="Processes. [default: one for each core]")
+]
+CircuitFiles = Annotated[list[Path], Parameter(help="Stim files of circuits of your own.", show_default=False)]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for machines, instead of text.")]
 Many = Parameter(consume_multiple=True)
 
@@ -142,6 +206,46 @@ class MemoryOptions:
             if value != MemoryOptions.__dataclass_fields__[name].default:
                 metadata[name] = str(value) if value == math.inf else value  # JSON has no infinity
         return metadata
+
+
+def tasks_of(
+    purpose: str,
+    paths: list[Path],
+    distances: list[int],
+    rates: list[float],
+    bases: list[str],
+    memory: MemoryOptions,
+) -> list[sinter.Task]:
+    """The tasks of files, or of a family of circuits; `purpose` is a verb for the message if there are neither."""
+    if not paths:
+        if not distances or not rates:
+            raise InputError(
+                f"nothing to {purpose}: pass --distances and --p for a family of circuits, or files of circuits"
+            )
+        return memory.tasks(distances, rates, [letter.upper() for letter in bases])
+    if distances or rates or memory != MemoryOptions():
+        raise InputError(
+            "files of circuits are taken as they are: leave out --distances, --p, --code, --noise and the like, "
+            "or leave out the files"
+        )
+    return [sinter.Task(circuit_path=path, json_metadata=_metadata_in_name(path)) for path in paths]
+
+
+def _metadata_in_name(path: Path) -> dict[str, Any]:
+    """What a file's name says, as `sinter collect --metadata_func auto` reads it, or the path."""
+    pairs = [term.split("=") for term in path.stem.split(",")]
+    if any(len(pair) != 2 for pair in pairs):
+        return {"path": str(path)}
+    return {key: _number(value) for key, value in pairs}
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def load_custom_decoders(where: str | None) -> dict[str, sinter.Decoder | sinter.Sampler]:

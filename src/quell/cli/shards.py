@@ -5,12 +5,22 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import sinter
 from cyclopts import Parameter
 
-from quell.cli.options import Count, Counts, CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
+from quell.cli.options import (
+    CircuitFiles,
+    Count,
+    Counts,
+    CustomDecoders,
+    Json,
+    Many,
+    MemoryOptions,
+    Rates,
+    load_custom_decoders,
+    print_json,
+    tasks_of,
+)
 from quell.decoders import sinter_decoders
-from quell.errors import InputError
 from quell.qec import ShardPlan, format_table, plan_shards, table_rows
 from quell.qec import run_shard as run_one_shard
 from quell.qec.sweeps.shards.merge import merge_results, ranges
@@ -20,13 +30,13 @@ __all__ = ["merge", "plan", "run_shard"]
 
 
 def plan(
-    circuits: Annotated[list[Path], Parameter(help="Stim files of circuits of your own.", show_default=False)] = [],  # noqa: B006
+    circuits: CircuitFiles = [],  # noqa: B006
     /,
     *,
     shards: Count,
     out: Path = Path("plan"),
     distances: Annotated[Counts, Parameter(show_default=False)] = [],  # noqa: B006 (never changed; likewise below)
-    p: Annotated[list[float], Many, Parameter(show_default=False)] = [],  # noqa: B006
+    p: Annotated[Rates, Parameter(show_default=False)] = [],  # noqa: B006
     basis: Annotated[list[str], Many] = ["Z"],  # noqa: B006
     memory: MemoryOptions = MemoryOptions(),  # noqa: B008
     decoders: Annotated[list[str], Many] = ["pymatching"],  # noqa: B006
@@ -50,7 +60,7 @@ def plan(
         shards: How many jobs there will be.
         out: The directory, which must be new or empty.
         distances: Code distances, for example 3 5 7.
-        p: Physical error rates, for example 0.004 0.006 0.008.
+        p: Physical error rates, for example 0.004 0.006 0.008, and ranges: 1e-4:1e-3, or 1e-4:1e-3:7 for 7 points.
         basis: Z or X, or both: which logical observable is kept.
         decoders: Names: pymatching, pymatching-correlated, … as sinter knows them, and those of --custom-decoders.
         max_errors: Errors after which a task is done, over all shards.
@@ -58,7 +68,7 @@ def plan(
         target_relative_error: Stands for the errors that make a 95 % interval this narrow, for example 0.1 for 385.
     """
     made = plan_shards(
-        _tasks(circuits, distances, p, basis, memory),
+        tasks_of("plan", circuits, distances, p, basis, memory),
         decoders,
         out,
         shards=shards,
@@ -146,39 +156,6 @@ def merge(
     print(f"\n{num_merged} of {merged.plan.num_shards} shards" + ("" if save is None else f": {save}"))
     if merged.missing:
         print(f"missing: {ranges(merged.missing)}")
-
-
-def _tasks(
-    paths: list[Path], distances: list[int], rates: list[float], bases: list[str], memory: MemoryOptions
-) -> list[sinter.Task]:
-    """The tasks of files, or of a family of circuits."""
-    if not paths:
-        if not distances or not rates:
-            raise InputError("nothing to plan: pass --distances and --p for a family of circuits, or files of circuits")
-        return memory.tasks(distances, rates, [letter.upper() for letter in bases])
-    if distances or rates or memory != MemoryOptions():
-        raise InputError(
-            "files of circuits are taken as they are: leave out --distances, --p, --code, --noise and the like, "
-            "or leave out the files"
-        )
-    return [sinter.Task(circuit_path=path, json_metadata=_metadata(path)) for path in paths]
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    """What a file's name says, as `sinter collect --metadata_func auto` reads it, or the path."""
-    pairs = [term.split("=") for term in path.stem.split(",")]
-    if any(len(pair) != 2 for pair in pairs):
-        return {"path": str(path)}
-    return {key: _number(value) for key, value in pairs}
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _limits(made: ShardPlan) -> list[dict[str, Any]]:

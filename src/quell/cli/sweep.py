@@ -4,7 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import quell
-from quell.cli.options import Count, Counts, CustomDecoders, Json, Many, MemoryOptions, load_custom_decoders, print_json
+from quell.cli.options import (
+    Count,
+    Counts,
+    CustomDecoders,
+    Json,
+    Many,
+    MemoryOptions,
+    Rates,
+    Workers,
+    load_custom_decoders,
+    print_json,
+)
 from quell.qec import format_table, table_rows
 
 __all__ = ["sweep"]
@@ -13,7 +24,7 @@ __all__ = ["sweep"]
 def sweep(
     *,
     distances: Counts,
-    p: Annotated[list[float], Many],
+    p: Rates,
     basis: Annotated[list[str], Many] = ["Z"],  # noqa: B006 (never changed; shown as the default)
     memory: MemoryOptions = MemoryOptions(),  # noqa: B008 (likewise)
     decoders: Annotated[list[str], Many] = ["pymatching"],  # noqa: B006
@@ -22,7 +33,7 @@ def sweep(
     target_relative_error: float | None = None,
     save: Path | None = None,
     existing: Annotated[list[Path], Many] = [],  # noqa: B006
-    workers: Count | None = None,
+    workers: Workers = None,
     custom_decoders: CustomDecoders = None,
     mix_settings: bool = False,
     json: Json = False,
@@ -35,7 +46,7 @@ def sweep(
 
     Args:
         distances: Code distances, for example 3 5 7.
-        p: Physical error rates, for example 0.004 0.006 0.008.
+        p: Physical error rates, for example 0.004 0.006 0.008, and ranges: 1e-4:1e-3, or 1e-4:1e-3:7 for 7 points.
         basis: Z or X, or both: which logical observable is kept.
         decoders: Names: pymatching, pymatching-correlated, … as sinter knows them, and those of --custom-decoders.
         max_errors: Errors after which a task is done.
@@ -43,7 +54,6 @@ def sweep(
         target_relative_error: A task is done when its 95 % interval is this narrow, for example 0.1.
         save: CSV file to go on from and to add to.
         existing: Further CSV files whose shots count.
-        workers: Processes. [default: one for each core]
         mix_settings: Allow the file to hold the same decoder with other settings, kept apart.
     """
     stats = quell.sweep(
