@@ -7,20 +7,26 @@ import collections
 import dataclasses
 import numbers
 import pickle
+import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+import traceback
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import cloudpickle
 import sinter
+import stim
 from sinter._decoding._stim_then_decode_sampler import StimThenDecodeSampler
 
 from quell.errors import SweepError
+from quell.qec.sweeps.executor_versions import different_versions, versions_of
+from quell.qec.sweeps.identity import base_name, settings_digest
 
-__all__ = ["ChunkLimits", "Problem", "Runner", "Work", "run_chunk"]
+__all__ = ["ChunkLimits", "Problem", "Runner", "Work", "failure_text", "run_chunk", "settings_travel"]
 
 _BATCH_SHOTS = 1024  # sinter's own bound: larger batches fall out of the cache
 _BATCH_SECONDS = 0.5
@@ -68,20 +74,34 @@ class Work:
             and notebooks come along by value. It is pickled once for all tasks that it decodes.
         count_observable_error_combos: As in `sinter.collect`.
         count_detection_events: As in `sinter.collect`.
+        versions: Of the packages that the decoder comes from, which the worker must share.
+        compare_settings: Whether the worker must find the settings that stand in the decoder's name; see
+            `settings_travel`.
     """
 
     task: sinter.Task
     decoder: bytes
     count_observable_error_combos: bool = False
     count_detection_events: bool = False
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    compare_settings: bool = False
 
     def to_bytes(self) -> bytes:
         """Returns the work as bytes for `run_chunk`."""
         return pickle.dumps(self)
 
     def compile(self, folder: Path) -> Runner:
-        """Compiles the sampler; decoders that work through files use `folder`."""
+        """Compiles the sampler; decoders that work through files use `folder`.
+
+        Raises:
+            SweepError: The decoder is another one here: by the version of its package, or by its settings.
+        """
+        different = different_versions(self.versions, versions_of(self.versions))
+        if different:
+            raise SweepError(f"a worker {different}")
         sampler: sinter.Decoder | sinter.Sampler = cloudpickle.loads(self.decoder)
+        if self.compare_settings:
+            self._check_settings(sampler)
         if not isinstance(sampler, sinter.Sampler):
             sampler = StimThenDecodeSampler(
                 decoder=sampler,
@@ -90,6 +110,39 @@ class Work:
                 tmp_dir=folder,
             )
         return _BatchedSampler(sampler.compiled_sampler_for_task(self.task))
+
+    def _check_settings(self, decoder: sinter.Decoder | sinter.Sampler) -> None:
+        name = self.task.decoder or ""
+        here = f"{base_name(name)}@{settings_digest(decoder)}"
+        if here != name:
+            raise SweepError(
+                f"on a worker its settings make it {here}: files that it reads, such as weights, or its code are not "
+                f"the same there; copy them to every machine"
+            )
+
+
+def settings_travel(decoder: sinter.Decoder | sinter.Sampler, pickled: bytes) -> bool:
+    """Whether another process that loads the same decoder must find the same `settings_digest`.
+
+    So it is for a decoder that says what its settings are, and for one that is pickled without any code. Code that
+    travels, from notebooks and function bodies, does not look the same after its journey in every detail.
+
+    Examples:
+        >>> import cloudpickle, sinter
+        >>> from quell.qec.sweeps.chunk import settings_travel
+        >>> class Mine(sinter.Decoder): pass
+        >>> settings_travel(Mine(), cloudpickle.dumps(Mine()))
+        False
+        >>> decoder = sinter.BUILT_IN_DECODERS["pymatching"]
+        >>> settings_travel(decoder, cloudpickle.dumps(decoder))
+        True
+    """
+    if not hasattr(decoder, "settings_id") and b"cloudpickle.cloudpickle" in pickled:
+        return False
+    try:
+        return settings_digest(cloudpickle.loads(pickled)) == settings_digest(decoder)
+    except Exception:  # it cannot be loaded here, or has other settings each time
+        return False
 
 
 class _BatchedSampler:
@@ -147,21 +200,50 @@ def _checked(stats: object) -> sinter.AnonTaskStats:
     )
 
 
+def failure_text(error: BaseException) -> str:
+    """Returns an error in a line; a bare assertion, such as sinter's, is quoted from the source.
+
+    Examples:
+        >>> from quell.qec.sweeps.chunk import failure_text
+        >>> failure_text(ValueError("no such model"))
+        'ValueError: no such model'
+    """
+    if isinstance(error, SweepError):
+        return str(error)
+    text = str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    if not text and frames:
+        text = str(frames[-1].line)
+    return f"{type(error).__name__}: {text}"
+
+
+class _Folder:
+    """A temporary folder, removed with this object or at the end of the process."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="quell-decoder-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 class _Cache(threading.local):
     """What this thread compiled last, the newest at the end."""
 
     def __init__(self) -> None:
-        self.runners: collections.OrderedDict[str, Runner] = collections.OrderedDict()
-        self.folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def new_folder(self) -> Path:
-        """A folder for a decoder that works through files."""
-        if self.folder is None:
-            self.folder = tempfile.TemporaryDirectory(prefix="quell-decoder-", ignore_cleanup_errors=True)
-        return Path(tempfile.mkdtemp(dir=self.folder.name))
+        self.runners: collections.OrderedDict[str, tuple[Runner, _Folder]] = collections.OrderedDict()
 
 
 _cache = _Cache()
+_stim_lock = threading.Lock()
+_stim_has_sampled = threading.Event()
+
+
+def _let_stim_sample_once() -> None:
+    """Stim loads a part of itself at its first sample; where two threads are the first together, both hang."""
+    with _stim_lock:
+        if not _stim_has_sampled.is_set():
+            circuit = stim.Circuit("M 0\nDETECTOR rec[-1]\nOBSERVABLE_INCLUDE(0) rec[-1]")
+            circuit.compile_detector_sampler().sample(1, separate_observables=True, bit_packed=True)
+            _stim_has_sampled.set()
 
 
 def run_chunk(key: str, work: Callable[[], bytes], limits: Any, stop: threading.Event | None = None) -> Any:
@@ -189,12 +271,13 @@ def run_chunk(key: str, work: Callable[[], bytes], limits: Any, stop: threading.
         >>> run_chunk(task.strong_id(), work.to_bytes, ChunkLimits(max_shots=100)).shots
         100
     """
-    runner = _cache.runners.get(key)
-    if runner is None:
+    _let_stim_sample_once()
+    if key not in _cache.runners:
         problem: Problem = pickle.loads(work())
-        runner = problem.compile(_cache.new_folder())
         while len(_cache.runners) >= _CACHED_RUNNERS:
             _cache.runners.popitem(last=False)
-        _cache.runners[key] = runner
+        folder = _Folder()
+        _cache.runners[key] = (problem.compile(folder.path), folder)
     _cache.runners.move_to_end(key)
+    runner, _ = _cache.runners[key]
     return runner.run(limits, stop)

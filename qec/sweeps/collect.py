@@ -3,38 +3,36 @@
 Nothing is reported before it is on disk. Two sweeps on one file see each other's rows and share the work.
 """
 
-import collections
 import concurrent.futures
 import contextlib
 import os
-import signal
-import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from types import FrameType
 from typing import TypedDict, Unpack
 
 import sinter
 
 from quell.errors import InputError, StorageError, SweepError, TooLargeError, check_integer
 from quell.qec.sweeps.booking import Book, Limits
-from quell.qec.sweeps.chunk import ChunkLimits, Work
-from quell.qec.sweeps.engine import Engine, LocalProcesses, WorkerDied
-from quell.qec.sweeps.identity import AnyDecoder
+from quell.qec.sweeps.chunk import ChunkLimits, Work, settings_travel
+from quell.qec.sweeps.engine import Engine, EngineLost, WorkerDied, default_num_workers
+from quell.qec.sweeps.executor import check_executor, engine_for
+from quell.qec.sweeps.executor_versions import packages_of, versions_of
+from quell.qec.sweeps.identity import AnyDecoder, base_name
 from quell.qec.sweeps.progress import ProgressBar
 from quell.qec.sweeps.store import ResultsFile, read_stats
 from quell.qec.sweeps.tasks import Decoders, Job, Tasks, memory_bytes, prepare_jobs
+from quell.qec.sweeps.under_way import LAST_LOCK_SECONDS, Future, UnderWay, uninterrupted
 
 __all__ = ["SweepOptions", "iter_sweep", "sweep"]
 
 _FIRST_CHUNK_SECONDS = 0.1
 _CHUNK_SECONDS = 2.0  # what a killed run may have to repeat, for each worker
+_CHUNKS_PER_SECOND = 100  # that a sweep takes in at most, from however many workers: longer chunks, if need be
 _LAST_CHUNK_SECONDS = 1.0  # how long an interrupted run waits for batches under way
-_LAST_LOCK_SECONDS = 0.2  # and then for a file that another process has locked
 _SMALLEST_CHUNK = 1024  # shots: less is not worth a row
 _MAX_DEATHS = 3
 _BYTES_PER_WORKER = 150_000_000
-
-Future = concurrent.futures.Future[sinter.AnonTaskStats]
 
 
 class SweepOptions(TypedDict, total=False):
@@ -46,6 +44,7 @@ class SweepOptions(TypedDict, total=False):
     target_relative_error: float | None
     save: str | os.PathLike[str] | None
     existing: Iterable[str | os.PathLike[str]]
+    executor: concurrent.futures.Executor | None
     num_workers: int | None
     progress: bool | None
     mix_settings: bool
@@ -63,6 +62,7 @@ def sweep(
     target_relative_error: float | None = None,
     save: str | os.PathLike[str] | None = None,
     existing: Iterable[str | os.PathLike[str]] = (),
+    executor: concurrent.futures.Executor | None = None,
     num_workers: int | None = None,
     progress: bool | None = None,
     mix_settings: bool = False,
@@ -92,7 +92,15 @@ def sweep(
         save: A CSV file of sinter's to go on from and to add to. Several sweeps may share it at the same time; they
             see each other's rows, and together pass a limit by no more than the chunks under way, of 2 s each.
         existing: Further CSV files whose rows count. A file named twice, or its copy, counts once.
-        num_workers: Worker processes. Default: one for each core that this process may use.
+        executor: Any `concurrent.futures.Executor` to sample on instead of processes of this machine; for a Dask
+            cluster `client.get_executor()`. It is not shut down. Its workers need the same versions of quell, stim,
+            sinter, PyMatching and the decoder's package as this process, and must find the same settings for the
+            decoder; one that does not ends the sweep with a message that names both. For decoders on GPUs, start a
+            worker for each device, as dask-cuda does, or pass `client.get_executor(resources={"GPU": 1})`.
+        num_workers: Worker processes. Default: one for each core that this process may use. With an executor: chunks
+            under way at once; by default as many as the workers of a Dask cluster have threads, also when some come
+            or go, and for another executor one for each core of this machine. A cluster that grows with what it is
+            given to do needs a number.
         progress: Whether to show a progress bar. Default: in a terminal and in a notebook.
         mix_settings: Allows rows of the same task, taken by a decoder of the same name with other settings, to stand
             in `save` or `existing`. They are never added up, with or without this.
@@ -108,7 +116,8 @@ def sweep(
         DataError: A file is not a CSV of sinter's, or is cut off.
         IdentityError: See `mix_settings`.
         StorageError: A file cannot be read or written.
-        SweepError: A decoder failed, or the workers kept dying on one task.
+        SweepError: A decoder failed, or the executor was lost, at once; or, when everything else is done, workers
+            kept dying on a task.
 
     Examples:
         >>> import quell, sinter, stim
@@ -132,6 +141,7 @@ def sweep(
         target_relative_error=target_relative_error,
         save=save,
         existing=existing,
+        executor=executor,
         num_workers=num_workers,
         progress=progress,
         mix_settings=mix_settings,
@@ -185,15 +195,19 @@ class _Sweep:
             options.get("max_shots"), options.get("max_errors"), options.get("target_relative_error")
         )
         self.options = options
-        self.num_workers = _checked_num_workers(options.get("num_workers"))
-        self.jobs = prepare_jobs(tasks, decoders, options.get("custom_decoders") or {}, self.num_workers)
+        self.num_workers = _checked_num_workers(options)
+        # The memory of an executor's workers is not known here; that of this machine must hold each task once.
+        local = 1 if options.get("executor") is not None else self.num_workers or default_num_workers()
+        self.jobs = prepare_jobs(tasks, decoders, options.get("custom_decoders") or {}, local)
         self.book = Book(self.jobs, limits, mix_settings=options.get("mix_settings", False))
         self.file: ResultsFile | None = None
-        self.under_way = _UnderWay()
+        self.under_way = UnderWay()
         self.decoders: dict[int, bytes] = {}  # pickled, by identity of the decoder
+        self.travels: dict[int, bool] = {}  # whether workers must find the same settings, likewise
         self.work: dict[str, bytes] = {}  # of the tasks that are being sampled
         self.num_chunks: dict[str, int] = {}
-        self.deaths: dict[str, int] = {}
+        self.deaths: dict[str, int] = {}  # in a row, of workers on a task
+        self.given_up: dict[str, SweepError] = {}  # tasks on which workers kept dying
 
     def run(self) -> Iterator[sinter.TaskStats]:
         """Samples until all is done; yields what comes in."""
@@ -207,19 +221,22 @@ class _Sweep:
             # Everything that can go wrong with a decoder's pickle goes wrong before the first worker starts.
             for job in self.book.unfinished():
                 self._pickled(job)
-            engine = LocalProcesses(min(self.num_workers, self.book.most_useful_workers()))
+            engine = self._engine()
             stack.callback(engine.close)
-            engine.start()
             stack.callback(self._drain, engine, os.getpid())
             while self._fill(engine):
-                done, _ = concurrent.futures.wait(
-                    self.under_way.futures, return_when=concurrent.futures.FIRST_COMPLETED
-                )
-                for future in done:
-                    stat = self._receive(future, engine)
-                    bar.update(self.book.tasks_done(), self.book.collected)
-                    if stat is not None:
-                        yield stat
+                # One at a time: then the worker that has just become idle gets the task that it knows.
+                stat = self._receive(self.under_way.finished.get(), engine)
+                bar.update(self.book.tasks_done(), self.book.collected)
+                if stat is not None:
+                    yield stat
+        self._raise_given_up()
+
+    def _engine(self) -> Engine:
+        executor = self.options.get("executor")
+        if executor is not None:
+            return engine_for(executor, self.num_workers)
+        return engine_for(None, min(self.num_workers or default_num_workers(), self.book.most_useful_workers()))
 
     def _read_files(self, stack: contextlib.ExitStack) -> None:
         save = self.options.get("save")
@@ -239,6 +256,13 @@ class _Sweep:
             self.decoders[key] = job.pickled_decoder()
         return self.decoders[key]
 
+    def _travels(self, job: Job) -> bool:
+        key = id(job.decoder)
+        if key not in self.travels:
+            has_settings = base_name(job.decoder_name) != job.decoder_name
+            self.travels[key] = has_settings and settings_travel(job.decoder, self._pickled(job))
+        return self.travels[key]
+
     def _work_of(self, job: Job) -> bytes:
         if job.key not in self.work:
             self.work[job.key] = Work(
@@ -246,25 +270,34 @@ class _Sweep:
                 self._pickled(job),
                 count_observable_error_combos=self.options.get("count_observable_error_combos", False),
                 count_detection_events=self.options.get("count_detection_events", False),
+                versions=versions_of(packages_of(job.decoder)),
+                compare_settings=self._travels(job),
             ).to_bytes()
         return self.work[job.key]
 
     def _fill(self, engine: Engine) -> bool:
         """Gives every idle worker a chunk; returns whether any is under way."""
-        while len(self.under_way.futures) < engine.num_workers:
+        num_workers = engine.num_workers
+        while len(self.under_way.futures) < num_workers:
             job = self._next_job()
             if job is None:
                 break
-            limits = self._limits(job, engine.num_workers)
+            limits = self._limits(job, num_workers)
             self.num_chunks[job.key] = self.num_chunks.get(job.key, 0) + 1
             self.under_way.add(engine.submit(job.key, self._work_of(job), limits), job, limits.max_shots)
         return bool(self.under_way.futures)
 
     def _next_job(self) -> Job | None:
-        """The least served job first: so that a worker stays with its task, and the last tasks are shared."""
+        """The least served job first: so that a worker stays with its task, and the last tasks are shared.
+
+        Of the jobs beside which workers died, one is tried at a time: a job that is not to blame then comes through.
+        """
         best = None
+        suspect_runs = any(self.under_way.running[key] for key in self.deaths)
         for job in self.book.unfinished():
-            if self.book.shots_left(job) <= self.under_way.shots[job.key]:
+            if self.book.shots_left(job) <= self.under_way.shots[job.key] or job.key in self.given_up:
+                continue
+            if suspect_runs and job.key in self.deaths:
                 continue
             running = self.under_way.running[job.key]
             if running == 0:
@@ -279,27 +312,26 @@ class _Sweep:
         errors_left = self.book.errors_left(job)
         options = job.task.collection_options
         ramp = _FIRST_CHUNK_SECONDS * 2 ** min(self.num_chunks.get(job.key, 0), 10)
+        longest = max(_CHUNK_SECONDS, num_workers / _CHUNKS_PER_SECOND)
         return ChunkLimits(
             max_shots=max(-(-shots_free // sharing), min(shots_free, _SMALLEST_CHUNK)),
             max_errors=None if errors_left is None else -(-errors_left // (self.under_way.running[job.key] + 1)),
-            max_seconds=min(ramp, _CHUNK_SECONDS, options.max_batch_seconds or _CHUNK_SECONDS),
+            max_seconds=min(ramp, longest, options.max_batch_seconds or longest),
             max_batch=options.max_batch_size,
         )
 
     def _receive(self, future: Future, engine: Engine) -> sinter.TaskStats | None:
         """Books a chunk, on disk first; a chunk of a worker that died is left to be sampled again."""
-        with _uninterrupted(self.file):
+        with uninterrupted(self.file):
             job = self.under_way.remove(future)
             try:
                 stats = future.result()
             except WorkerDied as death:
-                self.deaths[job.key] = self.deaths.get(job.key, 0) + 1
-                if self.deaths[job.key] >= _MAX_DEATHS:
-                    raise SweepError(
-                        f"{death}, while it worked on {job}: that was the death number {self.deaths[job.key]} in a row "
-                        f"of a worker on this task"
-                    ) from death
+                self._count_death(job, death)
                 return None
+            except EngineLost as lost:
+                lost.add_note(f"Under way was {job}, which need not be the reason.")
+                raise
             except SweepError as failure:
                 error = SweepError(f"{job}: {failure}")
                 for note in getattr(failure, "__notes__", ()):
@@ -311,6 +343,30 @@ class _Sweep:
             engine.interrupt(job.key)
             self.work.pop(job.key, None)
         return stat
+
+    def _count_death(self, job: Job, death: WorkerDied) -> None:
+        """Counts a death; a task with too many is given up, and if others are left, they go on."""
+        self.deaths[job.key] = self.deaths.get(job.key, 0) + 1
+        if self.deaths[job.key] < _MAX_DEATHS or job.key in self.given_up:
+            return
+        error = SweepError(
+            f"{death}, while it worked on {job}: that was the death number {self.deaths.pop(job.key)} in a row of a "
+            f"worker on this task"
+        )
+        error.__cause__ = death
+        self.given_up[job.key] = error
+        self.work.pop(job.key, None)
+        if self.book.num_unfinished() > len(self.given_up):
+            warnings.warn(f"{error}; it is given up, and the other tasks go on", stacklevel=2)
+
+    def _raise_given_up(self) -> None:
+        """Raises for tasks that were given up and that no other sweep on the same file has done."""
+        errors = [self.given_up[job.key] for job in self.book.unfinished() if job.key in self.given_up]
+        if not errors:
+            return
+        for other in errors[1:]:
+            errors[0].add_note(f"Another task that was given up: {other}")
+        raise errors[0]
 
     def _save(self, job: Job, stats: sinter.AnonTaskStats) -> sinter.TaskStats:
         stat = job.stats(stats)
@@ -325,55 +381,12 @@ class _Sweep:
             return
         engine.interrupt()
         concurrent.futures.wait(self.under_way.futures, timeout=_LAST_CHUNK_SECONDS)
-        self.file.patience = _LAST_LOCK_SECONDS
+        self.file.patience = LAST_LOCK_SECONDS
         for future in [future for future in self.under_way.futures if future.done()]:
             job = self.under_way.remove(future)
             if future.exception() is None:
                 with contextlib.suppress(StorageError):  # the error that ended the sweep is the one to be seen
                     self._save(job, future.result())
-
-
-class _UnderWay:
-    """The chunks that workers have, counted by task."""
-
-    def __init__(self) -> None:
-        self.futures: dict[Future, tuple[Job, int]] = {}
-        self.running: collections.Counter[str] = collections.Counter()
-        self.shots: collections.Counter[str] = collections.Counter()  # that they may take
-
-    def add(self, future: Future, job: Job, shots: int) -> None:
-        self.futures[future] = (job, shots)
-        self.running[job.key] += 1
-        self.shots[job.key] += shots
-
-    def remove(self, future: Future) -> Job:
-        job, shots = self.futures.pop(future)
-        self.running[job.key] -= 1
-        self.shots[job.key] -= shots
-        return job
-
-
-@contextlib.contextmanager
-def _uninterrupted(file: ResultsFile | None) -> Iterator[None]:
-    """Holds a Ctrl-C back until what must not be cut in two is done; waiting for a locked file is cut short."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    held: list[tuple[int, FrameType | None]] = []
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        held.append((number, frame))
-        if file is not None:
-            file.patience = _LAST_LOCK_SECONDS
-
-    signal.signal(signal.SIGINT, hold)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if held:
-            handler(*held[0])
 
 
 def _check_options(options: SweepOptions) -> None:
@@ -388,12 +401,14 @@ def _check_options(options: SweepOptions) -> None:
         raise InputError("save must be the name of a file, got an empty one; leave it out to save nothing")
 
 
-def _checked_num_workers(num_workers: int | None) -> int:
-    if num_workers is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    num_workers = check_integer("num_workers", num_workers, minimum=1)
-    if num_workers * _BYTES_PER_WORKER > memory_bytes():
+def _checked_num_workers(options: SweepOptions) -> int | None:
+    num_workers = options.get("num_workers")
+    if num_workers is not None:
+        num_workers = check_integer("num_workers", num_workers, minimum=1)
+    executor = options.get("executor")
+    if executor is not None:
+        check_executor(executor)
+    elif num_workers is not None and num_workers * _BYTES_PER_WORKER > memory_bytes():
         raise TooLargeError(
             f"num_workers = {num_workers} need about {num_workers * _BYTES_PER_WORKER / 2**30:,.0f} GiB, and this "
             f"machine has {memory_bytes() / 2**30:,.0f} GiB: a worker for each core is enough"

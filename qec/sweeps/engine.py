@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from quell.errors import SweepError
 
-__all__ = ["Engine", "LocalProcesses", "WorkerDied"]
+__all__ = ["Engine", "EngineLost", "LocalProcesses", "WorkerDied", "default_num_workers"]
 
 _POLL_SECONDS = 0.2
 try:
@@ -36,19 +36,41 @@ class WorkerDied(SweepError):
     """A worker process ended while it had something to do."""
 
 
-class Engine(Protocol):
-    """Something that runs chunks. A sweep never has more than `num_workers` of them under way."""
+class EngineLost(SweepError):
+    """The engine, or a worker of it, cannot be used any more, whatever it is given to do."""
 
-    num_workers: int
+
+class Engine(Protocol):
+    """Something that runs chunks. `quell.qec.sweeps.executor.engine_for` returns one."""
+
+    @property
+    def num_workers(self) -> int:
+        """How many chunks may be under way, which is for the caller to keep to; it may change with time."""
 
     def submit(self, key: str, work: bytes, limits: Any) -> "Future[Any]":
-        """Runs `run_chunk(key, lambda: work, limits)` somewhere; for a sweep that gives `sinter.AnonTaskStats`."""
+        """Runs `run_chunk(key, lambda: work, limits)` somewhere; for a sweep that gives `sinter.AnonTaskStats`.
+
+        The future fails with `WorkerDied` if a worker died of it or beside it, with `EngineLost` if nothing can be run
+        any more, and with another `SweepError` if the problem failed.
+        """
 
     def interrupt(self, key: str | None = None) -> None:
         """Asks the chunks of a task, or all, to end soon and return what they have. May do nothing."""
 
     def close(self) -> None:
         """Ends everything at once."""
+
+
+def default_num_workers() -> int:
+    """Returns the number of cores that this process may use.
+
+    Examples:
+        >>> from quell.qec.sweeps.engine import default_num_workers
+        >>> default_num_workers() >= 1
+        True
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 class LocalProcesses:

@@ -15,7 +15,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from quell.qec.sweeps.chunk import run_chunk
+from quell.qec.sweeps.chunk import failure_text, run_chunk
 
 __all__ = ["main"]
 
@@ -67,22 +67,13 @@ def main(descriptor: int) -> None:
         try:
             stats = run_chunk(key, lambda key=key: inbox.work(key), limits, inbox.stop)  # type: ignore[misc]
         except BaseException as error:
-            answer: tuple[Any, ...] = ("failed", _describe(error), traceback.format_exc())
+            answer: tuple[Any, ...] = ("failed", failure_text(error), traceback.format_exc())
         else:
             answer = ("done", stats)
         try:
             connection.send(answer)
         except OSError:
             os._exit(0)
-
-
-def _describe(error: BaseException) -> str:
-    """The error in a line; a bare assertion, such as sinter's, is quoted from the source."""
-    text = str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    if not text and frames:
-        text = str(frames[-1].line)
-    return f"{type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":
