@@ -2,9 +2,8 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import cloudpickle
 import numpy as np
 import sinter
 import stim
@@ -14,6 +13,7 @@ from sinter._decoding._stim_then_decode_sampler import _compile_decoder_with_dis
 from quell.errors import InputError, SweepError
 from quell.qec.rare_events.faults import FaultModel
 from quell.qec.rare_events.matching import refuse_hyperedges, relevant_detectors
+from quell.qec.sweeps.shipping import ShippedDecoder
 from quell.qec.sweeps.tasks import Job
 
 __all__ = ["DecodingProblem", "Judge"]
@@ -25,14 +25,14 @@ class DecodingProblem:
 
     Attributes:
         dem: The model that the decoder is compiled for, and that the faults are drawn from.
-        decoder: The `sinter.Decoder`, saved by `cloudpickle`.
+        decoder: The `sinter.Decoder`.
         plain_matching: Whether the decoder is sinter's `pymatching`.
         postselection_mask: As in `sinter.Task`: bit-packed detectors that must not fire, or None.
         postselected_observables_mask: As in `sinter.Task`.
     """
 
     dem: stim.DetectorErrorModel
-    decoder: bytes
+    decoder: ShippedDecoder
     plain_matching: bool
     postselection_mask: NDArray[np.uint8] | None = None
     postselected_observables_mask: NDArray[np.uint8] | None = None
@@ -57,7 +57,7 @@ class DecodingProblem:
             refuse_hyperedges(dem)
         return DecodingProblem(
             dem,
-            job.pickled_decoder(),
+            ShippedDecoder.of(job),
             plain,
             task.postselection_mask,
             task.postselected_observables_mask,
@@ -90,7 +90,7 @@ class Judge:
     def __init__(self, problem: DecodingProblem, faults: FaultModel, folder: Path | None) -> None:
         self.problem = problem
         self.faults = faults
-        decoder: sinter.Decoder = cloudpickle.loads(problem.decoder)
+        decoder = cast(sinter.Decoder, problem.decoder.load())
         task = sinter.Task(circuit_path="", detector_error_model=problem.dem, decoder="custom")
         self._decoder: Any = _compile_decoder_with_disk_fallback(decoder, task, folder)
 

@@ -13,20 +13,18 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import cloudpickle
 import sinter
 import stim
 from sinter._decoding._stim_then_decode_sampler import StimThenDecodeSampler
 
 from quell.errors import SweepError
-from quell.qec.sweeps.executor_versions import different_versions, versions_of
-from quell.qec.sweeps.identity import base_name, settings_digest
+from quell.qec.sweeps.shipping import ShippedDecoder
 
-__all__ = ["ChunkLimits", "Problem", "Runner", "Work", "failure_text", "run_chunk", "settings_travel"]
+__all__ = ["ChunkLimits", "Problem", "Runner", "Work", "failure_text", "run_chunk"]
 
 _BATCH_SHOTS = 1024  # sinter's own bound: larger batches fall out of the cache
 _BATCH_SECONDS = 0.5
@@ -70,21 +68,15 @@ class Work:
 
     Attributes:
         task: A `sinter.Task` with circuit, detector error model and decoder name.
-        decoder: The decoder, or a sampler that takes its place, as `cloudpickle` saves it: classes from `__main__`
-            and notebooks come along by value. It is pickled once for all tasks that it decodes.
+        decoder: The decoder; it is pickled once for all tasks that it decodes.
         count_observable_error_combos: As in `sinter.collect`.
         count_detection_events: As in `sinter.collect`.
-        versions: Of the packages that the decoder comes from, which the worker must share.
-        compare_settings: Whether the worker must find the settings that stand in the decoder's name; see
-            `settings_travel`.
     """
 
     task: sinter.Task
-    decoder: bytes
+    decoder: ShippedDecoder
     count_observable_error_combos: bool = False
     count_detection_events: bool = False
-    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    compare_settings: bool = False
 
     def to_bytes(self) -> bytes:
         """Returns the work as bytes for `run_chunk`."""
@@ -96,12 +88,7 @@ class Work:
         Raises:
             SweepError: The decoder is another one here: by the version of its package, or by its settings.
         """
-        different = different_versions(self.versions, versions_of(self.versions))
-        if different:
-            raise SweepError(f"a worker {different}")
-        sampler: sinter.Decoder | sinter.Sampler = cloudpickle.loads(self.decoder)
-        if self.compare_settings:
-            self._check_settings(sampler)
+        sampler = self.decoder.load()
         if not isinstance(sampler, sinter.Sampler):
             sampler = StimThenDecodeSampler(
                 decoder=sampler,
@@ -110,39 +97,6 @@ class Work:
                 tmp_dir=folder,
             )
         return _BatchedSampler(sampler.compiled_sampler_for_task(self.task))
-
-    def _check_settings(self, decoder: sinter.Decoder | sinter.Sampler) -> None:
-        name = self.task.decoder or ""
-        here = f"{base_name(name)}@{settings_digest(decoder)}"
-        if here != name:
-            raise SweepError(
-                f"on a worker its settings make it {here}: files that it reads, such as weights, or its code are not "
-                f"the same there; copy them to every machine"
-            )
-
-
-def settings_travel(decoder: sinter.Decoder | sinter.Sampler, pickled: bytes) -> bool:
-    """Whether another process that loads the same decoder must find the same `settings_digest`.
-
-    So it is for a decoder that says what its settings are, and for one that is pickled without any code. Code that
-    travels, from notebooks and function bodies, does not look the same after its journey in every detail.
-
-    Examples:
-        >>> import cloudpickle, sinter
-        >>> from quell.qec.sweeps.chunk import settings_travel
-        >>> class Mine(sinter.Decoder): pass
-        >>> settings_travel(Mine(), cloudpickle.dumps(Mine()))
-        False
-        >>> decoder = sinter.BUILT_IN_DECODERS["pymatching"]
-        >>> settings_travel(decoder, cloudpickle.dumps(decoder))
-        True
-    """
-    if not hasattr(decoder, "settings_id") and b"cloudpickle.cloudpickle" in pickled:
-        return False
-    try:
-        return settings_digest(cloudpickle.loads(pickled)) == settings_digest(decoder)
-    except Exception:  # it cannot be loaded here, or has other settings each time
-        return False
 
 
 class _BatchedSampler:
@@ -261,14 +215,15 @@ def run_chunk(key: str, work: Callable[[], bytes], limits: Any, stop: threading.
         What the problem's runner returns, for `Work` the `sinter.AnonTaskStats` of at least one shot.
 
     Examples:
-        >>> import cloudpickle, sinter, stim
+        >>> import stim
         >>> from quell.qec.sweeps.chunk import ChunkLimits, Work, run_chunk
+        >>> from quell.qec.sweeps.shipping import ShippedDecoder
+        >>> from quell.qec.sweeps.tasks import prepare_jobs
         >>> circuit = stim.Circuit.generated("repetition_code:memory", distance=3, rounds=2,
         ...                                  before_round_data_depolarization=0.1)
-        >>> task = sinter.Task(circuit=circuit, decoder="pymatching",
-        ...                    detector_error_model=circuit.detector_error_model(decompose_errors=True))
-        >>> work = Work(task, cloudpickle.dumps(sinter.BUILT_IN_DECODERS["pymatching"]))
-        >>> run_chunk(task.strong_id(), work.to_bytes, ChunkLimits(max_shots=100)).shots
+        >>> (job,) = prepare_jobs(circuit, "pymatching", {}, num_workers=1)
+        >>> work = Work(job.task, ShippedDecoder.of(job))
+        >>> run_chunk(job.key, work.to_bytes, ChunkLimits(max_shots=100)).shots
         100
     """
     _let_stim_sample_once()

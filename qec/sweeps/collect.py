@@ -14,12 +14,12 @@ import sinter
 
 from quell.errors import InputError, StorageError, SweepError, TooLargeError, check_integer
 from quell.qec.sweeps.booking import Book, Limits
-from quell.qec.sweeps.chunk import ChunkLimits, Work, settings_travel
+from quell.qec.sweeps.chunk import ChunkLimits, Work
 from quell.qec.sweeps.engine import Engine, EngineLost, WorkerDied, default_num_workers
 from quell.qec.sweeps.executor import check_executor, engine_for
-from quell.qec.sweeps.executor_versions import packages_of, versions_of
-from quell.qec.sweeps.identity import AnyDecoder, base_name
+from quell.qec.sweeps.identity import AnyDecoder
 from quell.qec.sweeps.progress import ProgressBar
+from quell.qec.sweeps.shipping import ShippedDecoder
 from quell.qec.sweeps.store import ResultsFile, read_stats
 from quell.qec.sweeps.tasks import Decoders, Job, Tasks, memory_bytes, prepare_jobs
 from quell.qec.sweeps.under_way import LAST_LOCK_SECONDS, Future, UnderWay, uninterrupted
@@ -202,8 +202,7 @@ class _Sweep:
         self.book = Book(self.jobs, limits, mix_settings=options.get("mix_settings", False))
         self.file: ResultsFile | None = None
         self.under_way = UnderWay()
-        self.decoders: dict[int, bytes] = {}  # pickled, by identity of the decoder
-        self.travels: dict[int, bool] = {}  # whether workers must find the same settings, likewise
+        self.decoders: dict[tuple[int, str], ShippedDecoder] = {}  # by identity of the decoder, and its name
         self.work: dict[str, bytes] = {}  # of the tasks that are being sampled
         self.num_chunks: dict[str, int] = {}
         self.deaths: dict[str, int] = {}  # in a row, of workers on a task
@@ -220,7 +219,7 @@ class _Sweep:
                 return
             # Everything that can go wrong with a decoder's pickle goes wrong before the first worker starts.
             for job in self.book.unfinished():
-                self._pickled(job)
+                self._shipped(job)
             engine = self._engine()
             stack.callback(engine.close)
             stack.callback(self._drain, engine, os.getpid())
@@ -250,28 +249,19 @@ class _Sweep:
             self.book.add_rows(self.file.read_new())
         self.book.refuse_other_settings = False  # others may add what they like from now on
 
-    def _pickled(self, job: Job) -> bytes:
-        key = id(job.decoder)
+    def _shipped(self, job: Job) -> ShippedDecoder:
+        key = id(job.decoder), job.decoder_name
         if key not in self.decoders:
-            self.decoders[key] = job.pickled_decoder()
+            self.decoders[key] = ShippedDecoder.of(job)
         return self.decoders[key]
-
-    def _travels(self, job: Job) -> bool:
-        key = id(job.decoder)
-        if key not in self.travels:
-            has_settings = base_name(job.decoder_name) != job.decoder_name
-            self.travels[key] = has_settings and settings_travel(job.decoder, self._pickled(job))
-        return self.travels[key]
 
     def _work_of(self, job: Job) -> bytes:
         if job.key not in self.work:
             self.work[job.key] = Work(
                 job.task,
-                self._pickled(job),
+                self._shipped(job),
                 count_observable_error_combos=self.options.get("count_observable_error_combos", False),
                 count_detection_events=self.options.get("count_detection_events", False),
-                versions=versions_of(packages_of(job.decoder)),
-                compare_settings=self._travels(job),
             ).to_bytes()
         return self.work[job.key]
 

@@ -95,6 +95,7 @@ class _Walk:
         return [
             (types.ModuleType, lambda value, _: _hash("module", value.__name__)),
             (types.CodeType, self._code),
+            (types.MappingProxyType, lambda value, path: _hash("mapping", self.digest(dict(value), path))),
             (types.FunctionType, self._function),
             (types.MethodType, lambda value, path: _hash("method", *self._each(path, value.__func__, value.__self__))),
             (type, self._class),

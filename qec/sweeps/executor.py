@@ -45,11 +45,12 @@ def engine_for(executor: concurrent.futures.Executor | None, num_workers: int | 
         >>> import sinter, stim
         >>> from quell.qec.sweeps.chunk import ChunkLimits, Work
         >>> from quell.qec.sweeps.executor import engine_for
+        >>> from quell.qec.sweeps.shipping import ShippedDecoder
         >>> from quell.qec.sweeps.tasks import prepare_jobs
         >>> circuit = stim.Circuit.generated("repetition_code:memory", distance=3, rounds=2,
         ...                                  before_round_data_depolarization=0.1)
         >>> (job,) = prepare_jobs(circuit, "pymatching", {}, num_workers=1)
-        >>> work = Work(job.task, job.pickled_decoder()).to_bytes()
+        >>> work = Work(job.task, ShippedDecoder.of(job)).to_bytes()
         >>> with ThreadPoolExecutor() as executor:
         ...     engine = engine_for(executor)
         ...     engine.submit(job.key, work, ChunkLimits(max_shots=100)).result().shots

@@ -17,6 +17,7 @@ from quell.qec import iter_sweep, read_stats
 from quell.qec.sweeps import executor, executor_versions
 from quell.qec.sweeps.chunk import ChunkLimits, Work
 from quell.qec.sweeps.executor import engine_for
+from quell.qec.sweeps.shipping import ShippedDecoder
 from quell.qec.sweeps.tasks import prepare_jobs
 
 from .tools import Broken, Guess, repetition_task, surface_task
@@ -97,7 +98,7 @@ class CompiledRandom(sinter.CompiledSampler):
 
 def test_chunks_that_look_alike_are_all_run(client: Any) -> None:
     (job,) = prepare_jobs(TASKS[0], Random(), {}, num_workers=1)
-    work, limits = Work(job.task, job.pickled_decoder()).to_bytes(), ChunkLimits(max_shots=1)
+    work, limits = Work(job.task, ShippedDecoder.of(job)).to_bytes(), ChunkLimits(max_shots=1)
     for keywords in ({}, {"pure": True}):
         engine = engine_for(client.get_executor(**keywords))
         futures = [engine.submit(job.key, work, limits) for _ in range(10)]

@@ -1,6 +1,7 @@
 """Sweeps on threads, inline and on spawned processes; what executors do wrong, and what workers lack."""
 
 import collections
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,7 @@ from quell.qec.sweeps import collect, executor, executor_versions
 from quell.qec.sweeps.chunk import ChunkLimits, Work, run_chunk
 from quell.qec.sweeps.engine import WorkerDied, default_num_workers
 from quell.qec.sweeps.executor import engine_for
+from quell.qec.sweeps.shipping import ShippedDecoder
 from quell.qec.sweeps.tasks import Job, prepare_jobs
 
 from .tools import Broken, Guess, repetition_task, run_script
@@ -49,7 +51,7 @@ def spawned(num_workers: int = 1, initializer: Callable[[], None] | None = None)
 
 def job_and_work(task: sinter.Task = TASKS[0], decoder: Any = "pymatching") -> tuple[Job, bytes]:
     (job,) = prepare_jobs(task, decoder, {}, num_workers=1)
-    return job, Work(job.task, job.pickled_decoder()).to_bytes()
+    return job, Work(job.task, ShippedDecoder.of(job)).to_bytes()
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 5])
@@ -217,7 +219,7 @@ def test_another_version_of_the_decoders_package_is_refused() -> None:
         ({"numpy": "0.1"}, r"has numpy \d.*with numpy 0\.1"),
         ({"no-such": "2"}, "has no no-such"),
     ]:
-        work = Work(job.task, job.pickled_decoder(), versions=versions).to_bytes
+        work = Work(job.task, dataclasses.replace(ShippedDecoder.of(job), versions=versions)).to_bytes
         with pytest.raises(SweepError, match=message):
             run_chunk(f"versions {versions}", work, ChunkLimits(max_shots=1))
 

@@ -220,3 +220,11 @@ def test_the_digest_of_a_class_without_source_is_stable_and_sees_all_of_its_code
     one = run(2, 1, "pymatching")
     assert one == run(2, 1, "pymatching", seed="2")
     assert len({one, run(3, 1, "pymatching"), run(2, 2, "pymatching"), run(2, 1, "vacuous")}) == 4
+
+
+def test_a_dataclass_from_a_function_body_has_a_digest_that_follows_its_settings() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Mine(sinter.Decoder):
+        strength: float = 1.0
+
+    assert settings_digest(Mine(1.0)) == settings_digest(Mine(1.0)) != settings_digest(Mine(2.0))
