@@ -1,5 +1,6 @@
 """What counts as the same task and the same settings."""
 
+import dataclasses
 import subprocess
 import sys
 
