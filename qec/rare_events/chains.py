@@ -128,7 +128,7 @@ class ChainOrder:
         lowest: For a plan: the logarithm of the smallest scale that is needed.
         ladder: For the others.
         num_ladders: For a start.
-        anchor_failures: For a start: failures at the top to wait for.
+        anchor_failures: Failures at the top to wait for.
         state: To go on from.
         steps: To take at most.
     """
@@ -190,7 +190,7 @@ class ChainRunner:
                 return None
         else:
             assert order.state is not None
-            found = self._go_on(copy.deepcopy(order.state), order.ladder, order.steps)
+            found = self._go_on(copy.deepcopy(order.state), order.ladder, order)
         found.decoded = self.decoded
         found.seconds = time.monotonic() - start
         return found
@@ -264,16 +264,10 @@ class ChainRunner:
     def _start(self, order: ChainOrder, ladder: Ladder) -> ChainYield | None:
         """Counts failures at the top, and leads chains from there to their levels."""
         rng = np.random.default_rng(order.seed)
-        seeds: list[NDArray[np.int32]] = []
-        shots = failed = 0
-        wanted = max(order.anchor_failures, _SEEDS)
-        while failed < wanted:
-            found = self._sample_top(float(np.exp(ladder.log_scales[0])), _ANCHOR_BATCH, rng)
-            shots += _ANCHOR_BATCH
-            failed += len(found)
-            seeds += found
-            if self._stopped():
-                return None
+        shots, seeds = self._anchor(ladder, max(order.anchor_failures, _SEEDS), rng)
+        if self._stopped():
+            return None
+        failed = len(seeds)
         num_levels = len(ladder.log_scales)
         num_chains = order.num_ladders * num_levels
         seeds = [seed for seed in seeds if len(seed) <= ladder.room]
@@ -297,6 +291,15 @@ class ChainRunner:
         result.anchor_shots, result.anchor_failed = shots, failed
         return result
 
+    def _anchor(self, ladder: Ladder, failures: int, rng: np.random.Generator) -> tuple[int, list[NDArray[np.int32]]]:
+        """Draws shots at the top until so many have failed; returns how many it took, and the sets that failed."""
+        shots = 0
+        seeds: list[NDArray[np.int32]] = []
+        while len(seeds) < failures and not self._stopped():
+            seeds += self._sample_top(float(np.exp(ladder.log_scales[0])), _ANCHOR_BATCH, rng)
+            shots += _ANCHOR_BATCH
+        return shots, seeds
+
     def _nothing(self, state: ChainState, ladder: Ladder) -> ChainYield:
         num_ladders, num_levels = state.at.shape
         return ChainYield(
@@ -311,13 +314,15 @@ class ChainRunner:
             seconds=0.0,
         )
 
-    def _go_on(self, state: ChainState, ladder: Ladder, steps: int) -> ChainYield:
+    def _go_on(self, state: ChainState, ladder: Ladder, order: ChainOrder) -> ChainYield:
         rng = np.random.default_rng()
         rng.bit_generator.state = state.generator
         chains = _Chains(self, rng, None, ladder.room, state)
         result = self._nothing(state, ladder)
+        result.anchor_shots, more = self._anchor(ladder, order.anchor_failures, rng)
+        result.anchor_failed = len(more)
         scales = np.exp(ladder.log_scales)
-        for _ in range(steps):
+        for _ in range(order.steps):
             chains.scale[state.at] = scales
             chains.step()
             self._kernels.exchange(

@@ -167,7 +167,7 @@ class StateFile:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             return json.loads(str(arrays.pop("description"))), arrays
         except OSError as error:

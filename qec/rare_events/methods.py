@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from quell.errors import DataError, InputError, MissingExtraError, SweepError, import_extra
+from quell.errors import DataError, InputError, MissingExtraError, QuellError, SweepError, import_extra
 from quell.qec.analysis.intervals import Estimate
 from quell.qec.rare_events.chains import ChainOrder, ChainProblem, Refusal
 from quell.qec.rare_events.crew import Crew
@@ -21,7 +21,7 @@ from quell.qec.rare_events.intervals import ratio_of_estimates
 from quell.qec.rare_events.splitting import Group, SplittingEstimator
 from quell.qec.rare_events.strata import StrataProblem
 from quell.qec.rare_events.stratified import StrataEstimator
-from quell.qec.sweeps.chunk import run_chunk
+from quell.qec.sweeps.chunk import failure_text, run_chunk
 from quell.qec.sweeps.engine import Engine
 
 __all__ = ["CurveRun"]
@@ -102,7 +102,12 @@ class CurveRun:
                 order = self._strata.next_order(self._next_seed(), chunk, 1.0)
             else:
                 order = self._strata.first_order(self._next_seed(), _CHUNK_SECONDS)
-            self._strata.add(run_chunk(self._strata_key, lambda: work, order))
+            try:
+                self._strata.add(run_chunk(self._strata_key, lambda: work, order))
+            except QuellError:
+                raise
+            except Exception as error:  # the decoder's: here as from a worker
+                raise SweepError(f"{self.curve.jobs[0]} failed: {failure_text(error)}") from error
             self._refuse_frequent()
             yield self._progress(self._strata_estimates(), "strata")
 
@@ -144,6 +149,8 @@ class CurveRun:
             return False
         if self.method == "splitting" or (self._splitting is not None and self.method == "auto"):
             return True
+        if all(counts.exact for counts in self._strata.counts.values()):
+            return True  # more shots would add nothing, whatever the interval is
         if time.monotonic() > self._end or all(one.relative_error() <= self.target for one in self._strata_estimates()):
             return True
         return self.method == "auto" and self._strata_take_long(num_workers)
@@ -158,7 +165,9 @@ class CurveRun:
         return nothing or expected > _LONG_SECONDS
 
     def _must_split(self) -> bool:
-        if self.method == "strata" or time.monotonic() > self._end:
+        if self.method == "strata":
+            return False
+        if time.monotonic() > self._end:
             return self.method == "splitting" or self._splitting is not None
         return self.method == "splitting" or any(one.relative_error() > self.target for one in self._strata_estimates())
 
@@ -225,7 +234,7 @@ class CurveRun:
     def estimates(self) -> list[RareEstimate]:
         """The results as they stand, in the order of the curve's tasks."""
         splitting = self._splitting
-        if splitting is not None and all(group.blocks for group in splitting.groups):
+        if self.method != "strata" and splitting is not None and splitting.is_ready():
             return [self._split_estimate(index, splitting) for index in range(len(self.curve.jobs))]
         found = self._strata_estimates()
         if self.method != "splitting":
@@ -350,11 +359,14 @@ class CurveRun:
         description, arrays = found
         if description.get("version") != _STATE_VERSION or description["tasks"] != [j.key for j in self.curve.jobs]:
             raise DataError(f"{self._file.path} was written by another version of quell: remove it to begin anew")
-        self.seed = int(description["seed"])
-        self._orders = description["orders"]
-        self._strata.set_arrays({name: arrays[f"strata_{name}"] for name in ("whole", "sums", "seconds")})
-        if "splitting" in description:
-            own = {name.removeprefix("splitting_"): array for name, array in arrays.items() if "splitting_" in name}
-            self._splitting = SplittingEstimator.from_state(
-                self.curve.models, self.target, description["splitting"], own
-            )
+        try:
+            self.seed = int(description["seed"])
+            self._orders = description["orders"]
+            self._strata.set_arrays({name: arrays[f"strata_{name}"] for name in ("whole", "sums", "seconds")})
+            if "splitting" in description:
+                own = {name.removeprefix("splitting_"): array for name, array in arrays.items() if "splitting_" in name}
+                self._splitting = SplittingEstimator.from_state(
+                    self.curve.models, self.target, description["splitting"], own
+                )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self._file.path} is damaged ({error!r}): remove it to begin anew") from error

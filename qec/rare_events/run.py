@@ -6,7 +6,7 @@ import functools
 import hashlib
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from quell.errors import InputError, check_integer, check_known
 from quell.qec.rare_events.estimate import METHODS, RareEstimate
-from quell.qec.rare_events.files import read_rare_estimates, write_rare_estimates
+from quell.qec.rare_events.files import StateFile, read_rare_estimates, write_rare_estimates
 from quell.qec.sweeps.engine import Engine, default_num_workers
 from quell.qec.sweeps.executor import engine_for
 from quell.qec.sweeps.identity import AnyDecoder
@@ -91,7 +91,6 @@ def rare_error_rates(
         ('strata', True)
     """
     # These bring scipy, whose import takes longer than that of all of quell.
-    from quell.qec.rare_events.curve import Curve
     from quell.qec.rare_events.methods import CurveRun
 
     check_known("method", method, ("auto", *METHODS))
@@ -105,7 +104,7 @@ def rare_error_rates(
     found = _known(jobs, save, method, target)
     if save is not None:
         write_rare_estimates(save, [])  # a file that cannot be written is better known now
-    curves = list(Curve.of_jobs([job for job in jobs if job.key not in found], one_run=one_run))
+    curves = list(_unfinished(jobs, found, one_run, save))
     with contextlib.ExitStack() as stack:
         bar = ProgressBar(len(jobs), progress)
         stack.callback(bar.close)
@@ -118,7 +117,7 @@ def rare_error_rates(
 
         for curve in curves:
             run = CurveRun(curve, method, target, _seed_of(seed, curve), save)
-            done = len(found)
+            done = len(found.keys() - {job.key for job in curve.jobs})
             for fraction, text in run.run(engine, max_seconds, pilot_here=executor is None):
                 bar.show(done + fraction * len(curve.jobs), text)
             estimates = run.estimates()
@@ -143,6 +142,22 @@ def _known(jobs: list[Job], save: str | os.PathLike[str] | None, method: str, ta
     rows = [row for row in read_rare_estimates(save) if row.strong_id in keys and method in ("auto", row.method)]
     rows = [row for row in rows if row.relative_error() <= target]
     return {row.strong_id: row for row in sorted(rows, key=RareEstimate.relative_error, reverse=True)}
+
+
+def _unfinished(
+    jobs: list[Job], found: Mapping[str, RareEstimate], one_run: bool, save: str | os.PathLike[str] | None
+) -> "Iterator[Curve]":
+    """What is still to be run: curves that have been begun as they were, others without what is known."""
+    from quell.qec.rare_events.curve import Curve
+
+    if found.keys() >= {job.key for job in jobs}:
+        return
+    for curve in Curve.of_jobs(jobs, one_run=one_run):
+        missing = [job for job in curve.jobs if job.key not in found]
+        if missing and save is not None and StateFile(save, curve.key).path.exists():
+            yield curve
+        else:
+            yield from Curve.of_jobs(missing, one_run=one_run)
 
 
 def _seed_of(seed: int | None, curve: "Curve") -> int:

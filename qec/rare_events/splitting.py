@@ -30,6 +30,7 @@ __all__ = ["Group", "SplittingEstimator", "join_histograms"]
 _BLOCK_DECODES = 32_768
 _MOST_BLOCKS = 32
 _WARM_UP = 0.25  # of the steps, left out
+_HALVES = ((_WARM_UP, (1 + _WARM_UP) / 2), ((1 + _WARM_UP) / 2, 1.0))
 _LEAST_TRIPS = 4  # from top to bottom, of every ladder after the warm-up
 _LEAST_TRIPS_TOGETHER = 64
 _LEAST_EXCHANGED = 0.1
@@ -89,17 +90,23 @@ class Group:
             self.blocks = [first + second for first, second in pairs] + odd
             self.block_steps *= 2
 
-    def part(self, start: float, end: float) -> Block:
-        """The sum of the blocks that begin in that part of all steps, given by fractions."""
+    def _blocks_of(self, start: float, end: float) -> list[Block]:
         ends = np.cumsum([block.steps for block in self.blocks])
         begins = ends - [block.steps for block in self.blocks]
-        chosen = [
+        return [
             block
             for block, begin in zip(self.blocks, begins, strict=True)
             if start * ends[-1] <= begin < end * ends[-1]
         ]
-        total = chosen[0]
-        for block in chosen[1:]:
+
+    def has_part(self, start: float, end: float) -> bool:
+        """Whether a block begins in that part of all steps, given by fractions."""
+        return bool(self.blocks and self._blocks_of(start, end))
+
+    def part(self, start: float, end: float) -> Block:
+        """The sum of the blocks that begin in that part of all steps, given by fractions."""
+        total, *rest = self._blocks_of(start, end)
+        for block in rest:
             total = total + block
         return total
 
@@ -208,17 +215,24 @@ class SplittingEstimator:
 
     def next_order(self, group: Group) -> ChainOrder:
         """What a group should do next."""
+        # At the end the anchor should add little: half of the target, for all groups together. A run that goes on
+        # with a smaller target than it began with has some to make up for.
+        wanted = math.ceil((1.96 / (0.5 * self.target)) ** 2 / len(self.groups))
         if group.state is None:
-            # At the end the anchor should add little: half of the target, for all groups together.
-            failures = math.ceil((1.96 / (0.5 * self.target)) ** 2 / len(self.groups))
             return ChainOrder(
                 "start",
                 seed=group.seed,
                 ladder=self.ladder,
                 num_ladders=self.num_ladders,
-                anchor_failures=failures,
+                anchor_failures=wanted,
             )
-        return ChainOrder("go on", ladder=self.ladder, state=group.state, steps=self.chunk_steps())
+        return ChainOrder(
+            "go on",
+            ladder=self.ladder,
+            anchor_failures=max(0, wanted - group.anchor_failed),
+            state=group.state,
+            steps=self.chunk_steps(),
+        )
 
     def chunk_steps(self) -> int:
         """Steps of a chunk, the same whatever machine it runs on, so that a seed says all."""
@@ -233,6 +247,10 @@ class SplittingEstimator:
     def least_steps(self) -> int:
         """The steps that every group has taken."""
         return min(group.steps for group in self.groups)
+
+    def is_ready(self) -> bool:
+        """Whether there are steps enough for an estimate: both halves of what follows the warm-up have some."""
+        return all(group.has_part(*part) for group in self.groups for part in _HALVES)
 
     def _rates(self, model: int, start: float, end: float) -> LadderRates:
         parts = [group.part(start, end) for group in self.groups]
@@ -284,8 +302,8 @@ class SplittingEstimator:
         deviation = float(rates.ladders.std(ddof=1))
         if deviation > _LARGEST_DEVIATION:
             return f"the ladders differ by factors of {math.exp(deviation):.1f}; let it run on"
-        middle = (1 + _WARM_UP) / 2
-        change = self._rates(model, middle, 1.0).ladders - self._rates(model, _WARM_UP, middle).ladders
+        earlier, later = (self._rates(model, *half).ladders for half in _HALVES)
+        change = later - earlier
         if scipy.stats.ttest_1samp(change, 0.0).pvalue < _DISAGREE:
             return f"the chains still drift: their later half gives {math.exp(change.mean()):.3g} times their earlier"
         sets = rates.ladders.reshape(len(self.groups), self.num_ladders)

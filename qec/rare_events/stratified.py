@@ -181,8 +181,13 @@ class StrataEstimator:
                 weights.append(probability[w])
         low, high = weighted_rate_interval(np.array(weights), np.array(hits), np.array(shots))
         tail = max(0.0, 1 - self._sum(probability))
-        tail = tail if tail > 1e-12 else _tail_bound(probability)
-        return Estimate(self._sum(terms), float(low + exact), float(min(1.0, high + exact + tail)))
+        if len(probability) > len(self._faults):
+            tail = 0.0  # there are no more faults than the last stratum has
+        elif tail <= 1e-12:
+            tail = _tail_bound(probability)
+        # Where nearly all is exact, rounding alone would put an end on the wrong side.
+        value = self._sum(terms)
+        return Estimate(value, float(min(value, low + exact)), float(max(value, min(1.0, high + exact + tail))))
 
     def acceptance(self, model: int) -> Estimate | None:
         """The probability of being kept, under a model; None if no shot was ever discarded."""
