@@ -6,13 +6,20 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import sinter
 import stim
 
 from quell.qec.rare_events.decoding import DecodingProblem
 from quell.qec.rare_events.faults import FaultModel
+from quell.qec.rare_events.strata import log_odds_ratios
 from quell.qec.sweeps.tasks import Job
 
 __all__ = ["Curve"]
+
+# By what the odds of two faults may change differently, as a factor less one: with a spread of 1 the intervals still
+# hold, with 4 a few failures carry all the weight.
+_LARGEST_SPREAD = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Curve:
 
     @staticmethod
     def of_jobs(jobs: list[Job], *, one_run: bool) -> Iterator["Curve"]:
-        """Sorts tasks into curves; each into one of its own if `one_run` is false."""
+        """Sorts tasks into curves: into one of its own if `one_run` is false, or if its odds scale too differently."""
         members: dict[Any, list[tuple[Job, DecodingProblem, FaultModel]]] = {}
         for job in jobs:
             problem = DecodingProblem.of(job)
@@ -44,13 +51,23 @@ class Curve:
             alike.sort(key=lambda member: float(member[2].odds.sum()))
             # Shots of the middle are worth something at both ends, and its weights are wrong at neither by much.
             middle = len(alike) // 2
-            ordered = [alike[middle], *alike[:middle], *alike[middle + 1 :]]
-            yield Curve(tuple(m[0] for m in ordered), ordered[0][1], tuple(m[2] for m in ordered))
+            others = [*alike[:middle], *alike[middle + 1 :]]
+            spread = log_odds_ratios(alike[middle][2], tuple(other[2] for other in others))[1:, :-1]
+            together = np.expm1(np.ptp(spread, axis=1)) <= _LARGEST_SPREAD
+            served = [alike[middle], *(other for other, is_served in zip(others, together, strict=True) if is_served)]
+            yield Curve(tuple(m[0] for m in served), served[0][1], tuple(m[2] for m in served))
+            for other, is_served in zip(others, together, strict=True):
+                if not is_served:
+                    yield Curve((other[0],), other[1], (other[2],))
 
     @property
     def others(self) -> tuple[stim.DetectorErrorModel, ...]:
         """The detector error models of all but the first."""
         return tuple(job.model for job in self.jobs[1:])
+
+    def trusts_decoder(self) -> bool:
+        """Whether the decoder is sinter's own: others may bring a process down, or need threads or devices."""
+        return any(self.jobs[0].decoder is known for known in sinter.BUILT_IN_SAMPLERS.values())
 
     def name_of_first(self, index: int) -> str:
         """What tells the first task from another: the metadata in which they differ."""

@@ -67,7 +67,10 @@ class StratumCounts:
 
 @dataclasses.dataclass(frozen=True)
 class StrataYield:
-    """What a chunk brought: counts by the number of faults, and the time it took."""
+    """What a chunk brought: counts by the number of faults, and the time it took.
+
+    Where all sets were asked for and there was no time to go through them, there are no counts.
+    """
 
     counts: dict[int, StratumCounts]
     seconds: float
@@ -149,7 +152,8 @@ class StrataRunner:
 
     def _fill(self, order: StrataOrder, end: float, stop: threading.Event | None) -> dict[int, StratumCounts]:
         rng = np.random.default_rng(order.seed)
-        found = {num_faults: self._all_sets(num_faults) for num_faults in order.all_sets}
+        every = {num_faults: self._all_sets(num_faults, end, stop) for num_faults in order.all_sets}
+        found = {num_faults: counts for num_faults, counts in every.items() if counts is not None}
         # Batch after batch of each stratum in turn, so that an early end has no favourites.
         left = dict(order.shots)
         while left:
@@ -181,8 +185,8 @@ class StrataRunner:
             self._proved[num_faults] = self._bound.none_may_fail(num_faults)
         return self._proved[num_faults]
 
-    def _all_sets(self, num_faults: int) -> StratumCounts:
-        """Goes through all sets of that many faults, of which there must not be too many."""
+    def _all_sets(self, num_faults: int, end: float, stop: threading.Event | None) -> StratumCounts | None:
+        """Goes through all sets of that many faults; None if there is no time for that."""
         total = StratumCounts.none(len(self.log_ratios))
         if self._surely_corrected(num_faults):
             return dataclasses.replace(total, shots=math.comb(len(self.faults), num_faults), exact=True)
@@ -192,6 +196,8 @@ class StrataRunner:
             weights = np.exp(log_odds[sets].sum(axis=1))
             all_weight += float(weights.sum())
             total.add(self._count(sets, weights))
+            if time.monotonic() > end or (stop is not None and stop.is_set()):
+                return None
         scale = total.shots / all_weight
         total.failed_weight *= scale
         total.failed_squares *= scale**2

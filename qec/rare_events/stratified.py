@@ -24,6 +24,7 @@ _PILOT_SHOTS = 512
 _FEW_SETS = 50_000  # are gone through before anything else
 _MANY_SETS = 2_500_000  # are gone through if it takes less than shots do: a second or two
 _MOST_FAULTS_OF_ALL_SETS = 3
+_ALL_SETS_SECONDS = 5.0  # after which shots it is
 _WIDE = 1.1  # more shots than needed on paper: the paper knows the rates only roughly
 _EXCLUDE = 3.0  # expected hits, if an empty stratum were to fill the interval
 
@@ -48,6 +49,7 @@ class StrataEstimator:
         self._worth = np.exp(none - none[0])[:, None] * self.probability[0]
         self.counts = {w: StratumCounts.none(len(models)) for w in range(largest + 1)}
         self.seconds = 0.0
+        self._asked: set[int] = set()  # strata of which all sets were asked for, once
 
     @property
     def shots(self) -> int:
@@ -87,17 +89,17 @@ class StrataEstimator:
     def first_order(self, seed: int, seconds: float) -> StrataOrder:
         """A few shots of every stratum, and all sets of the smallest."""
         all_sets = tuple(w for w in self.counts if self._num_sets(w) <= _FEW_SETS)
+        self._asked |= set(all_sets)
         return StrataOrder(tuple((w, _PILOT_SHOTS) for w in self.counts if w not in all_sets), all_sets, seed, seconds)
 
     def next_order(self, seed: int, seconds: float, share: float) -> StrataOrder:
         """The shots that are missing, or a share of them."""
         wanted = self._wanted()
         # Where there are fewer sets than shots are missing, all of them are the better answer.
-        all_sets = tuple(
-            w for w, want in wanted.items() if self._num_sets(w) <= min(_MANY_SETS, want - self.counts[w].shots)
-        )
-        if all_sets:
-            return StrataOrder((), all_sets[:1], seed, seconds)
+        for w, want in wanted.items():
+            if w not in self._asked and self._num_sets(w) <= min(_MANY_SETS, want - self.counts[w].shots):
+                self._asked.add(w)
+                return StrataOrder((), (w,), seed, max(seconds, _ALL_SETS_SECONDS))
         shots = tuple(
             (w, math.ceil((want - self.counts[w].shots) * share))
             for w, want in wanted.items()
