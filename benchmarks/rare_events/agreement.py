@@ -60,7 +60,7 @@ def main() -> None:
         f"python benchmarks/rare_events/agreement.py {max_errors} {max_shots}",
         ["d", "p", "plain sampling", "strata", "z", "splitting", "z"],
         rows,
-        notes=f"quell's rotated memory X, d rounds, uniform depolarising noise, uncorrelated PyMatching; plain sampling "
+        notes=f"quell's rotated memory X, d rounds, uniform depolarising noise, plain matching; plain sampling "
         f"to {max_errors:,} errors or {max_shots:,} shots. Chi-square of the z: {summary}.",
     )
 

@@ -61,7 +61,7 @@ def main() -> None:
         f"python benchmarks/rare_events/distance_17.py {target:g} {seconds:g}",
         ["seed", "error rate", "mixed", "decoded", "seconds", "levels", "trips", "by sets of seeds"],
         rows,
-        notes=f"quell's rotated memory X, uniform depolarising noise, uncorrelated PyMatching, splitting, all cores. The "
+        notes=f"quell's rotated memory X, uniform depolarising noise, plain matching, splitting, all cores. The "
         f"two runs share nothing, not even the levels of their ladders; they differ by {z:+.2f} standard deviations.",
     )
 

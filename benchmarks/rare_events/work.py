@@ -1,4 +1,4 @@
-"""The time that 10 % relative error takes, beside sinter's at the same decoder, which is extrapolated from its shot rate.
+"""The time that 10 % relative error takes, beside sinter's at the same decoder, extrapolated from its shot rate.
 
 python benchmarks/rare_events/work.py [REPEATS]
 """

@@ -155,7 +155,8 @@ def _unfinished(
         return
     for curve in Curve.of_jobs(jobs, one_run=one_run):
         missing = [job for job in curve.jobs if job.key not in found]
-        if missing and save is not None and StateFile(save, curve.key).path.exists():
+        begun = save is not None and StateFile(save, curve.key).path.exists()
+        if missing and (begun or len(missing) == len(curve.jobs)):
             yield curve
         else:
             yield from Curve.of_jobs(missing, one_run=one_run)
