@@ -299,7 +299,7 @@ class CurveRun:
         if method == "splitting":
             assumes.append("the chains have visited what matters, as far as trips, halves and sets of seeds can tell")
         if index > 0:
-            spread = max(self._strata.odds_spread(), 0.0)
+            spread = self._strata.odds_spread(index)
             assumes.append(
                 f"decoded with the weights of {self.curve.name_of_first(index)}, and weighed for odds that scale "
                 f"together up to {spread:.2g}"

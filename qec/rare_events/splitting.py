@@ -154,7 +154,6 @@ class SplittingEstimator:
         self._shifts = np.average(ratios[:, :-1], axis=1, weights=models[0].probabilities)
         self._log_no_fault = [log_no_fault(odds * np.exp(ratio[:-1])) for ratio in ratios]
         self._log_no_fault_top = log_no_fault(odds * math.exp(ladder.log_scales[0]))
-        self._spread = float(max(math.expm1(ratio[:-1].max() - ratio[:-1].min()) for ratio in ratios))
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Returns a description that is JSON, and arrays, for a file."""
@@ -203,10 +202,6 @@ class SplittingEstimator:
         estimator = SplittingEstimator(models, ladder, groups, description["num_ladders"], target_relative_error)
         estimator.shots, estimator.seconds = description["shots"], description["seconds"]
         return estimator
-
-    def odds_spread(self) -> float:
-        """By what factor, less one, the odds of two faults change differently from the first model to another."""
-        return self._spread
 
     @property
     def anchor(self) -> tuple[int, int]:

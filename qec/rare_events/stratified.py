@@ -82,9 +82,9 @@ class StrataEstimator:
             self.counts[num_faults] = StratumCounts(shots, failed, decoded, weight, squares, discarded, bool(exact))
         self.seconds = float(arrays["seconds"])
 
-    def odds_spread(self) -> float:
+    def odds_spread(self, model: int) -> float:
         """By what factor, less one, the odds of two faults change differently from the first model to another."""
-        return float(max(math.expm1(ratio[:-1].max() - ratio[:-1].min()) for ratio in self._ratios))
+        return math.expm1(float(np.ptp(self._ratios[model, :-1])))
 
     def first_order(self, seed: int, seconds: float) -> StrataOrder:
         """A few shots of every stratum, and all sets of the smallest."""
