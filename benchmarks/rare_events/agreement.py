@@ -18,7 +18,7 @@ import quell
 from quell.circuits import NoiseModel, rotated_surface_memory
 from quell.qec import Estimate, error_rate, rare_error_rates
 
-POINTS = ((3, 3e-3), (3, 1e-3), (3, 3e-4), (5, 2e-3), (5, 1e-3), (5, 5e-4), (5, 2e-4), (7, 2e-3), (7, 1e-3), (7, 5e-4))
+POINTS = ((3, 2e-3), (3, 1e-3), (3, 3e-4), (5, 2e-3), (5, 1e-3), (5, 5e-4), (5, 2e-4), (7, 2e-3), (7, 1e-3), (7, 5e-4))
 
 
 def log_error(estimate: Estimate) -> float:

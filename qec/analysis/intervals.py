@@ -88,8 +88,9 @@ class Estimate:
         if self.low > 0 and self.high >= _DECADES * self.low:
             return f"{self.value:#.2g} [{self.low:#.2g}, {self.high:#.2g}]"
         top = max(abs(self.high), abs(self.low))
-        # Two digits of the interval's half width: more would be noise, fewer would hide the interval.
-        last = math.floor(math.log10(width / 2)) - 1
+        # Two digits of the interval's half width: more would be noise, fewer would hide the interval, unless the number
+        # is exact but for rounding.
+        last = math.floor(math.log10(max(width / 2, 1e-7 * top))) - 1
         if top < 1e-3 or top >= 1e6:
             digits = max(0, math.floor(math.log10(top)) - last)
             value, low, high = (f"{x:.{digits}e}" if x else "0" for x in (self.value, self.low, self.high))

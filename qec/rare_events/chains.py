@@ -30,7 +30,7 @@ _PLANNING_CHAINS = 32
 _TOP_RATE = 0.02  # of failures at the top: frequent enough to be counted, rare enough to be like those below
 _LEAST_TOP_RATE = 1e-4
 _TOP_STEP = 1.25
-_LARGEST_SCALE = 1e12
+_FAR = 10.0
 _SURE_FAILURES = 10
 _SEEDS = 64
 _REDRAWS = 0.7  # of the proposals: they bring chains down the ladder fastest; the others move what crosses the code
@@ -234,7 +234,7 @@ class ChainRunner:
         """Raises the noise until shots fail often; where discards get in the way, until they fail most often."""
         best: tuple[float, float, list[NDArray[np.int32]]] = (0.0, 0.0, [])
         scale = _TOP_STEP
-        while scale < _LARGEST_SCALE and not self._stopped():
+        while not self._stopped():
             failed = self._sample_top(scale, _ANCHOR_BATCH, rng)
             rate = len(failed) / _ANCHOR_BATCH
             if rate > best[0]:
@@ -242,7 +242,11 @@ class ChainRunner:
             # A few failures by chance, and none at the next strength, are no sign that discards get in the way.
             if rate >= _TOP_RATE or (len(best[2]) >= _SURE_FAILURES and rate < best[0] / 3):
                 break
+            if best[0] > 0 and scale > _FAR * best[1]:
+                break
             scale *= _TOP_STEP
+            if np.median(scale * self.faults.odds) > 1:
+                break  # most faults happen more often than not: stronger noise is none
         rate, scale, seeds = best
         shots = _ANCHOR_BATCH
         while 0 < len(seeds) < _PLANNING_CHAINS and len(seeds) / shots >= _LEAST_TOP_RATE and not self._stopped():

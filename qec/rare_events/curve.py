@@ -17,9 +17,9 @@ from quell.qec.sweeps.tasks import Job
 
 __all__ = ["Curve"]
 
-# By what the odds of two faults may change differently, as a factor less one: with a spread of 1 the intervals still
-# hold, with 4 a few failures carry all the weight.
-_LARGEST_SPREAD = 0.5
+# By what the odds of two faults may change differently, as a factor less one. More would leave the weights of shots,
+# and those of the decoder, to luck.
+_LARGEST_SPREAD = 0.1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ class RareEstimate:
         shots: Sets of faults that were drawn, or steps of chains.
         seconds: Time of all workers together, starts of processes left out.
         trusted: False where the method's own checks failed: `reason` says which.
-        reason: Why there is no interval; empty if there is one.
+        reason: Why there is no interval, or why it is wider than was asked for; empty if there is nothing to say.
         assumes: What the number takes for granted, in words.
         details: More numbers of the method's own, for JSON.
 

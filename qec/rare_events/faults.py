@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
 import stim
 from numpy.typing import NDArray
 
@@ -19,6 +21,8 @@ __all__ = ["Component", "FaultModel", "components_of"]
 
 Component = tuple[frozenset[int], frozenset[int]]
 """A part of a mechanism between two `^`: the detectors and the observables that it flips."""
+
+_last: list[tuple[stim.DetectorErrorModel, list[tuple[float, list[Component]]]]] = []
 
 
 def components_of(dem: stim.DetectorErrorModel) -> Iterator[tuple[float, list[Component]]]:
@@ -30,6 +34,19 @@ def components_of(dem: stim.DetectorErrorModel) -> Iterator[tuple[float, list[Co
         >>> [(p, len(parts)) for p, parts in components_of(stim.DetectorErrorModel("error(0.1) D0 ^ D1 L0"))]
         [(0.1, 2)]
     """
+    yield from _parsed(dem)
+
+
+def _parsed(dem: stim.DetectorErrorModel) -> list[tuple[float, list[Component]]]:
+    """The mechanisms; those of the model that was asked for last are kept, since several ask in a row."""
+    if _last and _last[0][0] == dem:
+        return _last[0][1]
+    found = list(_parse(dem))
+    _last[:] = [(dem.copy(), found)]
+    return found
+
+
+def _parse(dem: stim.DetectorErrorModel) -> Iterator[tuple[float, list[Component]]]:
     flat = dem.flattened()
     for index in range(len(flat)):
         instruction = flat[index]
@@ -147,6 +164,15 @@ class FaultModel:
             lists.append(sorted(near))
             starts[fault + 1] = starts[fault] + len(near)
         return starts, np.array([other for near in lists for other in near], np.int32)
+
+    def num_parts(self) -> int:
+        """How many parts of the faults share no detector with each other, and can flip an observable by themselves."""
+        starts, others = self.neighbours
+        shape = (len(self), len(self))
+        graph = scipy.sparse.csr_array((np.ones(len(others), np.int8), others, starts), shape=shape)
+        _, part = scipy.sparse.csgraph.connected_components(graph, directed=False)
+        flips = self.symptoms[:-1, self.detector_bytes :].any(axis=1)
+        return len(np.unique(part[flips]))
 
     def fault_keys(self) -> list[bytes]:
         """Returns what each fault flips, as a key: two models have the same fault where they have the same key."""

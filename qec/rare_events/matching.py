@@ -20,7 +20,9 @@ from quell.qec.rare_events.faults import Component, FaultModel, components_of
 
 __all__ = ["MatchingBound", "refuse_hyperedges", "relevant_detectors"]
 
-_MARGIN = 0.998  # PyMatching rounds its weights to 1 part in 10,000 or so
+_MARGIN = 0.998
+_LEAST_WEIGHT = 1e-6  # of an error that happens half of the time, and proves nothing
+_ROUNDING = 0.004  # of the largest weight: half a step of rounding for each of a hundred edges
 
 _MOST_NODES = 1_000  # for all their distances
 
@@ -97,14 +99,17 @@ class MatchingBound:
         for first, second, data in matching.edges():
             ends = frozenset(node for node in (first, second) if node is not None)
             edges[ends] = (data["weight"], frozenset(data["fault_ids"]))
-        found = _weights_and_edges(dem, faults, edges)
+        relevant = relevant_detectors(dem)
+        found = _weights_and_edges(dem, faults, edges, relevant)
         if found is None:
             return None
         weights, edges_of = found
-        used = {ends: edges[ends] for own in edges_of for ends in own}
+        used = {ends: edge for ends, edge in edges.items() if ends <= relevant}
         lightest = _lightest_logicals(used, dem.num_detectors, dem.num_observables)
         through = np.array([min(lightest[ends] for ends in own) for own in edges_of])
-        return MatchingBound(weights, through / 2 * _MARGIN)
+        # PyMatching rounds each weight to 1 part in 16,384 of the largest: a path may gain what it should not.
+        rounding = _ROUNDING * max(weight for weight, _ in used.values()) + _LEAST_WEIGHT
+        return MatchingBound(weights, through / 2 * _MARGIN - rounding)
 
     def may_fail(self, sets: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Tells which sets are not surely corrected.
@@ -134,10 +139,9 @@ class MatchingBound:
 
 
 def _weights_and_edges(
-    dem: stim.DetectorErrorModel, faults: FaultModel, edges: _Edges
+    dem: stim.DetectorErrorModel, faults: FaultModel, edges: _Edges, keep: set[int]
 ) -> tuple[NDArray[np.float64], list[set[frozenset[int]]]] | None:
     """Of each fault the weight, the heaviest of the mechanisms that were merged into it, and the edges of them all."""
-    keep = {detector for detectors in faults.detectors for detector in detectors}
     number = {key: index for index, key in enumerate(faults.fault_keys())}
     width = faults.detector_bytes
     weights = np.zeros(len(faults))

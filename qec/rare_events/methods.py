@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import pickle
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -63,18 +64,20 @@ class CurveRun:
         self._file = None if save is None else StateFile(save, curve.key)
         self._strata = StrataEstimator(curve.models, target)
         self._splitting: SplittingEstimator | None = None
+        self._refusal = ""  # why there can be no chains
         self._orders = 0
+        # Workers keep problems under their keys, and may outlive this run.
+        self._strata_key, self._chains_key = f"strata {secrets.token_hex(8)}", f"chains {secrets.token_hex(8)}"
         self._last_saved = time.monotonic()
         self._end = math.inf
         self._restore()
 
-    def run(self, engine: Callable[[], Engine], max_seconds: float | None, *, pilot_here: bool) -> Progress:
+    def run(self, engine: Callable[[], Engine], max_seconds: float | None) -> Progress:
         """Runs until every interval is narrow enough, or the time is up.
 
         Args:
             engine: Called when workers are needed.
             max_seconds: The time; None for no limit.
-            pilot_here: Whether the first seconds are worked in this process, which for most small codes is all.
 
         Yields:
             What fraction is done, and a text on what is being done.
@@ -82,20 +85,24 @@ class CurveRun:
         if max_seconds is not None:
             self._end = time.monotonic() + max_seconds
         try:
-            work = pickle.dumps(StrataProblem(self.curve.problem, self.curve.others))
-            if pilot_here:
-                yield from self._pilot(work)
+            work = self._strata_work()
             if not self._strata_done(1):
                 yield from self._run_strata(engine(), work)
             self._refuse_frequent()
             if self._must_split():
+                yield from self._run_acceptance(engine(), work)
                 yield from self._run_splitting(engine())
         finally:
             self._save()
 
     # -- strata --------------------------------------------------------------------------------------------------
 
-    def _pilot(self, work: bytes) -> Progress:
+    def _strata_work(self) -> bytes:
+        return pickle.dumps(StrataProblem(self.curve.problem, self.curve.others))
+
+    def pilot(self) -> Progress:
+        """Works for a few seconds in this process, which for most small codes is all; yields as `run` does."""
+        work = self._strata_work()
         chunk = _FIRST_CHUNK_SECONDS
         while self._strata.seconds < _PILOT_SECONDS and not self._strata_done(1):
             if self._strata.shots:
@@ -110,10 +117,6 @@ class CurveRun:
                 raise SweepError(f"{self.curve.jobs[0]} failed: {failure_text(error)}") from error
             self._refuse_frequent()
             yield self._progress(self._strata_estimates(), "strata")
-
-    @property
-    def _strata_key(self) -> str:
-        return f"strata {self.curve.key}"
 
     def _run_strata(self, engine: Engine, work: bytes) -> Progress:
         with Crew(engine, self._strata_key, work) as crew:
@@ -171,6 +174,21 @@ class CurveRun:
             return self.method == "splitting" or self._splitting is not None
         return self.method == "splitting" or any(one.relative_error() > self.target for one in self._strata_estimates())
 
+    def _run_acceptance(self, engine: Engine, work: bytes) -> Progress:
+        """Takes shots until the acceptance, of which chains know nothing, adds little to the intervals."""
+        with Crew(engine, self._strata_key, work) as crew:
+            while time.monotonic() < self._end:
+                while crew.has_room():
+                    order = self._strata.acceptance_order(self._next_seed(), _CHUNK_SECONDS, crew.share())
+                    if order is None:
+                        break
+                    crew.give(order)
+                if not crew.has_work():
+                    return
+                for _, found in crew.answers():
+                    self._strata.add(found)
+                yield self._progress(self._strata_estimates(), "strata, for the acceptance")
+
     # -- splitting -----------------------------------------------------------------------------------------------
 
     def _run_splitting(self, engine: Engine) -> Progress:
@@ -180,22 +198,36 @@ class CurveRun:
             error.add_note("Strata alone would take more than a minute here; method='strata' uses them nevertheless.")
             raise
         work = pickle.dumps(ChainProblem(self.curve.problem, self.curve.others))
-        with Crew(engine, f"chains {self.curve.key}", work) as crew:
+        with Crew(engine, self._chains_key, work) as crew:
             if self._splitting is None:
                 yield 0.0, "splitting: looking for levels"
                 self._splitting = self._planned(crew, engine.num_workers)
+            if self._splitting is None:
+                return
             try:
                 yield from self._run_chains(crew, self._splitting)
             finally:
                 for group, found in crew.last_answers():
                     self._splitting.add(group, found)
 
-    def _planned(self, crew: Crew, num_workers: int) -> SplittingEstimator:
+    def _planned(self, crew: Crew, num_workers: int) -> SplittingEstimator | None:
+        """Returns the estimator; None if there can be no chains, or no time is left."""
+        parts = self.curve.models[0].num_parts()
+        if parts > 1:
+            self._refusal = (
+                f"the errors fall into {parts} parts that share no detector, and chains that start where one part "
+                f"fails would not find the others: give each part as a task of its own, and add up"
+            )
+            return None
         lowest = min(0.0, *(self._log_scale(index) for index in range(len(self.curve.models))))
         crew.give(ChainOrder("plan", seed=self._next_seed(), lowest=lowest))
-        plan = crew.answers()[0][1]
+        answers = crew.answers(timeout=self._seconds_left())
+        if not answers:
+            return None
+        plan = answers[0][1]
         if isinstance(plan, Refusal):
-            raise SweepError(f"{self.curve.jobs[0]}: {plan.reason}")
+            self._refusal = plan.reason
+            return None
         groups = [Group(self._next_seed()) for _ in range(max(_LEAST_GROUPS, num_workers))]
         estimator = SplittingEstimator(self.curve.models, plan.ladder, groups, _NUM_LADDERS, self.target)
         estimator.shots, estimator.seconds = plan.decoded, plan.seconds
@@ -212,7 +244,7 @@ class CurveRun:
         while True:
             if splitting.least_steps() >= next_check:
                 estimates = self.estimates()
-                if all(one.relative_error() <= self.target for one in estimates):
+                if all(one.relative_error() <= self.target for one in estimates) or splitting.is_stuck():
                     return
                 yield self._progress(estimates, "splitting")
                 next_check = math.ceil(max(splitting.least_steps(), next_check) * _NEXT_CHECK / chunk) * chunk
@@ -223,7 +255,7 @@ class CurveRun:
                 if crew.has_room() and id(group) not in busy and group.steps < next_check:
                     crew.give(splitting.next_order(group), group)
                     busy.add(id(group))
-            for group, found in crew.answers():
+            for group, found in crew.answers(timeout=self._seconds_left()):
                 busy.discard(id(group))
                 splitting.add(group, found)
             if time.monotonic() - self._last_saved > _SAVE_SECONDS:
@@ -245,7 +277,7 @@ class CurveRun:
                 method="splitting",
                 error_rate=Estimate(one.error_rate.value, 0.0, 1.0),
                 trusted=False,
-                reason="the time was up before the chains had begun; give it more",
+                reason=self._refusal or "the time was up before the chains had begun; give it more",
             )
             for one in found
         ]
@@ -270,6 +302,13 @@ class CurveRun:
         failure, reason = splitting.failure(index)
         acceptance = self._strata.acceptance(index)
         rate = failure if acceptance is None else ratio_of_estimates(failure, acceptance)
+        counted = self._strata.failure(index)
+        # Twice as far as the upper end: once in 30,000 runs by chance.
+        if not reason and failure.high**2 / failure.value < counted.low:
+            reason = (
+                f"strata have seen more: at least {counted.low:.2e} of all shots fail, so that the chains must have "
+                f"missed a way to fail"
+            )
         if reason:
             rate = Estimate(rate.value, 0.0, 1.0)
         return self._estimate(
@@ -295,6 +334,9 @@ class CurveRun:
         details: dict[str, Any],
     ) -> RareEstimate:
         job = self.curve.jobs[index]
+        trusted = not reason
+        if method == "strata" and self._refusal:
+            reason = f"splitting could not help: {self._refusal}"
         assumes = ["the detector error model stands for the circuit"]
         if method == "splitting":
             assumes.append("the chains have visited what matters, as far as trips, halves and sets of seeds can tell")
@@ -313,7 +355,7 @@ class CurveRun:
             acceptance=acceptance,
             shots=shots,
             seconds=seconds,
-            trusted=not reason,
+            trusted=trusted,
             reason=reason,
             assumes="; ".join(assumes),
             details=details,
@@ -324,11 +366,14 @@ class CurveRun:
             self._save()
         worst = max(estimates, key=RareEstimate.relative_error)
         error = worst.relative_error()
-        fraction = 0.0 if math.isinf(error) else min(1.0, (self.target / error) ** 2)
+        fraction = 0.0 if math.isinf(error) else min(1.0, (self.target / max(error, 1e-12)) ** 2)
         width = "no interval yet" if math.isinf(error) else f"± {error:.0%}"
         return fraction, f"{method}: {worst.error_rate.value:.2e} {width}"
 
     # -- state ---------------------------------------------------------------------------------------------------
+
+    def _seconds_left(self) -> float | None:
+        return None if math.isinf(self._end) else max(0.01, self._end - time.monotonic())
 
     def _next_seed(self) -> int:
         self._orders += 1

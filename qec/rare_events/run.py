@@ -62,8 +62,8 @@ def rare_error_rates(
         max_seconds: Stop after this long with each run, whatever the interval is then. Default: never.
         one_run: Whether tasks with the same faults, such as a code's at several error rates, are served by one run,
             with the shots weighed anew for each. They are then decoded with the weights of the one in the middle:
-            the results say so. A task whose odds differ from those by other factors than 1 to 1.5, once they are
-            scaled together, is run on its own. False runs each on its own.
+            the results say so. A task whose odds do not all scale by the same factor, within a tenth, is run on
+            its own. False runs each on its own.
         save: A CSV file for the results. Running again goes on from there; what was good enough is not run again.
         seed: Of the random numbers; fresh entropy if None. With splitting, the same seed and `num_workers` give the
             same numbers.
@@ -116,11 +116,16 @@ def rare_error_rates(
             stack.callback(started.close)
             return started
 
-        for curve in curves:
-            run = CurveRun(curve, method, target, _seed_of(seed, curve), save)
-            done = len(found.keys() - {job.key for job in curve.jobs})
-            for fraction, text in run.run(engine, max_seconds, pilot_here=executor is None and curve.trusts_decoder()):
-                bar.show(done + fraction * len(curve.jobs), text)
+        runs = [CurveRun(curve, method, target, _seed_of(seed, curve), save) for curve in curves]
+        # First a look at all of them: what is wrong with the last should be known before hours go to the first.
+        for run in runs:
+            if executor is None and run.curve.trusts_decoder():
+                for _, text in run.pilot():
+                    bar.show(len(found), text)
+        for run in runs:
+            done = len(found.keys() - {job.key for job in run.curve.jobs})
+            for fraction, text in run.run(engine, max_seconds):
+                bar.show(done + fraction * len(run.curve.jobs), text)
             estimates = run.estimates()
             if save is not None:
                 write_rare_estimates(save, estimates)

@@ -280,6 +280,13 @@ class SplittingEstimator:
         anchor = (math.log(rate / low), math.log(high / rate))
         return Estimate(value, *combine_logs(value, (error, error), anchor)), ""
 
+    def is_stuck(self) -> bool:
+        """Whether two levels of the ladder are too far apart, which more steps would not mend."""
+        parts = [group.part(_WARM_UP, 1.0) for group in self.groups]
+        steps = sum(part.steps for part in parts)
+        exchanged = np.sum([part.exchanged for part in parts], axis=0)[:-1] / (steps * self.num_ladders / 2)
+        return bool((exchanged < _LEAST_EXCHANGED).any())
+
     def _doubts(self, model: int, rates: LadderRates) -> str:
         """What speaks against the chains having mixed; empty if nothing does."""
         parts = [group.part(_WARM_UP, 1.0) for group in self.groups]
@@ -290,10 +297,11 @@ class SplittingEstimator:
                 f"ladder {trips.min()}, and {_LEAST_TRIPS_TOGETHER} in all and {_LEAST_TRIPS} on each are the least; "
                 f"let it run on"
             )
-        steps = sum(part.steps for part in parts)
-        exchanged = np.sum([part.exchanged for part in parts], axis=0)[:-1] / (steps * self.num_ladders / 2)
-        if len(exchanged) and exchanged.min() < _LEAST_EXCHANGED:
-            return f"two levels of the ladder exchange chains only {exchanged.min():.1%} of the time; start anew"
+        if self.is_stuck():
+            return (
+                f"two levels of the ladder exchange chains less than {_LEAST_EXCHANGED:.0%} of the time: begin anew, "
+                f"with another seed and, if it was saved, without its state"
+            )
         deviation = float(rates.ladders.std(ddof=1))
         if deviation > _LARGEST_DEVIATION:
             return f"the ladders differ by factors of {math.exp(deviation):.1f}; let it run on"

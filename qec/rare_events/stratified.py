@@ -20,6 +20,7 @@ from quell.qec.rare_events.strata import StrataOrder, StrataYield, StratumCounts
 __all__ = ["StrataEstimator"]
 
 _SMALLEST_TAIL = 1e-25  # probability of more faults than the last stratum has, before anything is known
+_ROUNDING = 1e-10  # of sums over many sets of faults
 _PILOT_SHOTS = 512
 _FEW_SETS = 50_000  # are gone through before anything else
 _MANY_SETS = 2_500_000  # are gone through if it takes less than shots do: a second or two
@@ -111,7 +112,24 @@ class StrataEstimator:
 
     def _num_sets(self, num_faults: int) -> float:
         """How many sets of that many faults there are; infinite where nobody wants to know."""
-        return math.comb(len(self._faults), num_faults) if num_faults <= _MOST_FAULTS_OF_ALL_SETS else math.inf
+        number = math.comb(len(self._faults), num_faults)
+        return number if num_faults <= _MOST_FAULTS_OF_ALL_SETS or number <= _FEW_SETS else math.inf
+
+    def acceptance_order(self, seed: int, seconds: float, share: float) -> StrataOrder | None:
+        """The shots, or a share of them, that are missing before the acceptance is known well enough; None if none."""
+        wanted = dict.fromkeys(self.counts, 0)
+        for model in range(len(self.probability)):
+            kept = self.acceptance(model)
+            if kept is None or kept.value <= 0 or (kept.high - kept.low) / 2 <= self.target / 3 * kept.value:
+                continue
+            shots = (1.96 / (self.target / 3)) ** 2 / kept.value
+            for w, probability in enumerate(self.probability[model]):
+                if not self.counts[w].exact:
+                    # Never less than is there, by a fifth: the paper knows the variance only roughly.
+                    wanted[w] = max(wanted[w], math.ceil(max(shots, 1.2 * self.shots) * probability))
+        missing = {w: math.ceil((want - self.counts[w].shots) * share) for w, want in wanted.items()}
+        shots_of = tuple((w, number) for w, number in missing.items() if number > 0)
+        return StrataOrder(shots_of, (), seed, seconds) if shots_of else None
 
     def shots_missing(self) -> int:
         """How many shots are missing, as far as the counts can tell; those that need no decoding count little."""
@@ -189,7 +207,8 @@ class StrataEstimator:
             tail = _tail_bound(probability)
         # Where nearly all is exact, rounding alone would put an end on the wrong side.
         value = self._sum(terms)
-        return Estimate(value, float(min(value, low + exact)), float(max(value, min(1.0, high + exact + tail))))
+        low, high = (low + exact) * (1 - _ROUNDING), (high + exact + tail) * (1 + _ROUNDING)
+        return Estimate(value, float(min(value, low)), float(max(value, min(1.0, high))))
 
     def acceptance(self, model: int) -> Estimate | None:
         """The probability of being kept, under a model; None if no shot was ever discarded."""

@@ -106,12 +106,17 @@ class _BatchedSampler:
         self.sampler = sampler
         self.throttles_itself = sampler.handles_throttling()
         self.batch = 1
+        self.seen = sinter.AnonTaskStats()  # in all runs
 
     def run(self, limits: ChunkLimits, stop: threading.Event | None) -> sinter.AnonTaskStats:
         start = time.monotonic()
         total = sinter.AnonTaskStats()
         while total.shots < limits.max_shots:
-            total += self._one_batch(limits.max_shots - total.shots, limits.max_batch or _BATCH_SHOTS)
+            shots_left = limits.max_shots - total.shots
+            errors_left = None if limits.max_errors is None else limits.max_errors - total.errors
+            counted = self._one_batch(shots_left, errors_left, limits.max_batch or _BATCH_SHOTS)
+            total += counted
+            self.seen += counted
             if limits.max_errors is not None and total.errors >= limits.max_errors:
                 break
             if limits.max_seconds is not None and time.monotonic() - start >= limits.max_seconds:
@@ -120,8 +125,13 @@ class _BatchedSampler:
                 break
         return total
 
-    def _one_batch(self, shots_left: int, max_batch: int) -> sinter.AnonTaskStats:
-        shots = shots_left if self.throttles_itself else min(self.batch, shots_left, max_batch)
+    def _one_batch(self, shots_left: int, errors_left: int | None, max_batch: int) -> sinter.AnonTaskStats:
+        shots = min(self.batch, shots_left, max_batch)
+        if errors_left is not None:
+            # No more than are likely to be needed: a small limit would be passed several times over in one batch.
+            shots = min(shots, max(1, errors_left * (self.seen.shots + 1) // (self.seen.errors + 1)))
+        if self.throttles_itself:
+            shots = shots_left
         start = time.monotonic()
         stats = self.sampler.sample(shots)
         seconds = time.monotonic() - start
@@ -204,8 +214,8 @@ def run_chunk(key: str, work: Callable[[], bytes], limits: Any, stop: threading.
     """Runs a problem until a limit is reached; for `Work`, samples a task.
 
     Args:
-        key: What the problem is kept under, for `Work` the task's strong id. If this thread has it compiled, it is
-            used again.
+        key: What the problem is kept under. If this thread has it compiled, it is used again; so, for as long as the
+            process lives, a key must stand for the same problem.
         work: Called for the pickled `Problem` when the key is new here; only bytes of one's own, since unpickling
             runs code.
         limits: When to end, for `Work` the `ChunkLimits`.

@@ -320,7 +320,8 @@ class _Sweep:
                 self._count_death(job, death)
                 return None
             except EngineLost as lost:
-                lost.add_note(f"Under way was {job}, which need not be the reason.")
+                if lost.chunk_ran:
+                    lost.add_note(f"Under way was {job}, which need not be the reason.")
                 raise
             except SweepError as failure:
                 error = SweepError(f"{job}: {failure}")

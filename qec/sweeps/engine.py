@@ -37,7 +37,13 @@ class WorkerDied(SweepError):
 
 
 class EngineLost(SweepError):
-    """The engine, or a worker of it, cannot be used any more, whatever it is given to do."""
+    """The engine, or a worker of it, cannot be used any more, whatever it is given to do.
+
+    Attributes:
+        chunk_ran: Whether the chunk that failed may have run, and so may be the reason.
+    """
+
+    chunk_ran = False
 
 
 class Engine(Protocol):

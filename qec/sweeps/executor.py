@@ -7,6 +7,8 @@ versions from the workers' answers, and tells the sweep in each case what to do.
 import concurrent.futures
 import dataclasses
 import functools
+import hashlib
+import multiprocessing
 import os
 import pickle
 import sys
@@ -20,11 +22,11 @@ from quell.errors import InputError, SweepError
 from quell.qec.sweeps.engine import Engine, EngineLost, LocalProcesses, WorkerDied, default_num_workers
 from quell.qec.sweeps.executor_orders import packed_order, packed_work
 from quell.qec.sweeps.executor_versions import own_versions
+from quell.qec.sweeps.executor_watch import SCHEDULER_SECONDS, WorkerWatch
 
 __all__ = ["ExecutorEngine", "check_executor", "engine_for"]
 
 _WORKERS_ASKED_EVERY = 5.0  # seconds: workers of a cluster come and go
-_SCHEDULER_SECONDS = 5.0  # to answer how many there are
 _GO_ON = "make a new executor and run again: with `save`, everything reported so far counts"
 
 
@@ -81,6 +83,8 @@ def check_executor(executor: object) -> None:
     """
     if not isinstance(executor, concurrent.futures.Executor):
         hint = "; of a Dask client pass client.get_executor()" if hasattr(executor, "get_executor") else ""
+        if hasattr(executor, "scheduler_address"):
+            hint = "; of a Dask cluster pass dask.distributed.Client(cluster).get_executor()"
         raise InputError(
             f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}: {executor!r:.80}{hint}"
         )
@@ -120,12 +124,16 @@ class ExecutorEngine:
         self._num_workers = default_num_workers() if num_workers is None else num_workers
         self._asked = float("-inf")
         self._versions = own_versions()
-        self._packed = functools.lru_cache(maxsize=8)(packed_work)
+        self._name_and_pack = functools.lru_cache(maxsize=8)(_named_and_packed)
         self._sent: set[str] = set()  # keys that some worker has met
-        self._under_way: set[Future[bytes]] = set()
+        self._under_way: dict[Future[bytes], Future[Any]] = {}  # the executor's, and what the sweep waits for
         self._lock = threading.Lock()
         self._closed = False
         self._owner = os.getpid()
+        self._watch: WorkerWatch | None = None
+        if self._client is not None:
+            resources = getattr(executor, "_kwargs", {}).get("resources")
+            self._watch = WorkerWatch(self._client, resources, lambda: bool(self._under_way), self._end)
 
     @property
     def num_workers(self) -> int:
@@ -137,12 +145,14 @@ class ExecutorEngine:
 
     def _dask_threads(self) -> int:
         try:
-            return sum(self._client.nthreads(callback_timeout=_SCHEDULER_SECONDS).values())
+            return sum(self._client.nthreads(callback_timeout=SCHEDULER_SECONDS).values())
         except Exception:  # a scheduler that is lost is heard of through the chunks
             return self._num_workers
 
     def submit(self, key: str, work: bytes, limits: Any) -> "Future[Any]":
         """Gives a chunk to the executor; the problem travels with the first of its key, and where a worker needs it."""
+        # Workers outlive a sweep: the next one may have the same task with a decoder that was edited since.
+        key = f"{key} {self._name_and_pack(work)[0]}"
         chunk = _Chunk(key, work, limits, Future())
         with self._lock:
             known = key in self._sent
@@ -151,23 +161,29 @@ class ExecutorEngine:
         return chunk.answer
 
     def _send(self, chunk: _Chunk, *, with_work: bool) -> None:
-        order = packed_order(self._versions, chunk.key, chunk.limits, self._packed(chunk.work) if with_work else None)
+        packed = self._name_and_pack(chunk.work)[1] if with_work else None
+        order = packed_order(self._versions, chunk.key, chunk.limits, packed)
         # Dask takes calls that look alike for one call, unless each has a key of its own.
         keywords = {} if self._client is None else {"key": f"quell-chunk-{uuid.uuid4().hex}"}
         try:
             future = self._executor.submit(pickle.loads, order, **keywords)
         except Exception as error:
-            chunk.answer.set_exception(EngineLost(f"the executor takes no more chunks ({_line(error)}); {_GO_ON}"))
+            way_out = _GO_ON
+            if isinstance(self._executor, concurrent.futures.ProcessPoolExecutor) and _is_daemon():
+                way_out = "leave the executor out, then the sweep starts processes of its own, which may be done here"
+            chunk.answer.set_exception(EngineLost(f"the executor takes no more chunks ({_line(error)}); {way_out}"))
             return
         with self._lock:
-            self._under_way.add(future)
+            self._under_way[future] = chunk.answer
         future.add_done_callback(functools.partial(self._receive, chunk, with_work))
 
     def _receive(self, chunk: _Chunk, with_work: bool, future: "Future[bytes]") -> None:
         with self._lock:
-            self._under_way.discard(future)
-            if self._closed:
+            known = self._under_way.pop(future, None) is not None
+            if self._closed or not known:
                 return
+        if self._watch is not None:
+            self._watch.heard()
         # Whatever goes wrong here, the sweep must hear of it, or it would wait for ever.
         try:
             self._settle(chunk, with_work, future)
@@ -188,11 +204,20 @@ class ExecutorEngine:
         elif kind == "done":
             chunk.answer.set_result(rest[0])
         elif kind == "refused":
-            chunk.answer.set_exception(EngineLost(rest[0]))
+            chunk.answer.set_exception(EngineLost(f"{rest[0]}: {_needed()}" if "no quell" in rest[0] else rest[0]))
         else:
             failure = SweepError(rest[0])
             failure.add_note(f"In the worker:\n{rest[1]}")
             chunk.answer.set_exception(failure)
+
+    def _end(self, why: str) -> None:
+        """Fails all chunks that are under way."""
+        with self._lock:
+            left = dict(self._under_way)
+            self._under_way.clear()
+        for future, answer in left.items():
+            future.cancel()
+            answer.set_exception(EngineLost(f"{why}; then run again: with `save`, everything reported so far counts"))
 
     def _why_dropped(self) -> str:
         if self._client is None:
@@ -209,26 +234,40 @@ class ExecutorEngine:
         with self._lock:
             self._closed = True
             left = list(self._under_way)
+        if self._watch is not None:
+            self._watch.stop()
         for future in left:
             future.cancel()
+
+
+def _named_and_packed(work: bytes) -> tuple[str, bytes]:
+    return hashlib.sha256(work).hexdigest()[:16], packed_work(work)
+
+
+def _is_daemon() -> bool:
+    return bool(multiprocessing.current_process().daemon)
 
 
 def _explained(error: BaseException) -> SweepError:
     """Says what became of a chunk that gave no answer."""
     distributed = sys.modules.get("distributed")
     if distributed is not None and isinstance(error, distributed.KilledWorker):
-        return WorkerDied("Dask's workers died one after the other, perhaps because memory ran out")
+        last = getattr(error.last_worker, "address", error.last_worker)
+        return WorkerDied(f"Dask's workers died one after another, the last at {last}, perhaps because memory ran out")
     if isinstance(error, concurrent.futures.BrokenExecutor):
-        return EngineLost(
+        lost = EngineLost(
             f"the executor is broken, most likely by a worker that died, perhaps because memory ran out "
             f"({_line(error)}); {_GO_ON}"
         )
-    needed = f"this sweep needs quell {own_versions()['quell']} on every worker, with what it depends on"
-    if isinstance(error, ModuleNotFoundError) and error.name == "quell":
-        return EngineLost(f"a worker of the executor has no quell: {needed}")
+        lost.chunk_ran = True
+        return lost
     if isinstance(error, (ImportError, AttributeError)):
-        return EngineLost(f"a worker of the executor has another quell, or not all of it ({_line(error)}): {needed}")
+        return EngineLost(f"a worker of the executor has another quell, or not all of it ({_line(error)}): {_needed()}")
     return EngineLost(f"the executor could not run a chunk: {_line(error)}")
+
+
+def _needed() -> str:
+    return f"this sweep needs quell {own_versions()['quell']} on every worker, with what it depends on"
 
 
 def _line(error: BaseException) -> str:

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 from quell.errors import StorageError
 
-__all__ = ["read_file", "write_whole"]
+__all__ = ["no_folder_hint", "read_file", "write_whole"]
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,10 +25,15 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())  # a node that crashes must not leave a name without its content
         os.replace(draft, path)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        raise StorageError(f"cannot write {path}: {error.strerror}{no_folder_hint(path)}") from error
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def no_folder_hint(path: Path) -> str:
+    """Returns what to do about a folder that is missing, as the end of a sentence; nothing if it is there."""
+    return "" if path.parent.exists() else f"; make its folder first: mkdir -p {shlex.quote(str(path.parent))}"
 
 
 def read_file(path: Path) -> bytes:

@@ -26,6 +26,7 @@ from typing import NoReturn
 import sinter
 
 from quell.errors import DataError, StorageError
+from quell.qec.sweeps.files import no_folder_hint
 
 __all__ = ["ResultsFile", "csv_lines", "metadata_text", "read_stats"]
 
@@ -244,7 +245,7 @@ class ResultsFile:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o666)
         except OSError as error:
-            raise StorageError(f"cannot save to {self._name}: {error.strerror}") from error
+            raise StorageError(f"cannot save to {self._name}: {error.strerror}{no_folder_hint(self.path)}") from error
         try:
             if not S_ISREG(os.fstat(self._descriptor).st_mode):
                 raise StorageError(f"cannot save to {self._name}: it is not a regular file")

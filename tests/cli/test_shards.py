@@ -71,6 +71,9 @@ def test_what_people_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert ": 4 tasks, each shared by 2 shards, in my plan\n" in text
     assert "for i in $(seq 0 1); do quell run-shard 'my plan' $i; done" in text
     assert "sbatch --array=0-1 --wrap" in text
+    assert "more than its share" not in text
+    assert run([*PLAN, "--max-errors", "100", "--out", "other"]) == 0
+    assert "each may find some errors more than its share" in capsys.readouterr().out
     assert run(["run-shard", "my plan", "1", "--workers", "1"]) == 0
     assert "shard 1: " in capsys.readouterr().out
     assert run(["run-shard", "my plan", "1"]) == 0
@@ -139,6 +142,15 @@ def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     capsys.readouterr()
     fails(capsys, 2, "shard must be from 0 to 1, as planned, got 2", "run-shard", "plan", "2")
     fails(capsys, 2, "holds another plan", *PLAN, "--max-shots", "200")
+    fails(capsys, 2, "got shards = 2 and 1 errors", *PLAN, "--max-errors", "1")
+    fails(capsys, 1, f"mkdir -p '{tmp_path}/no such'", *PLAN, *limit, "--out", "no such/plan")
+    for message, tokens in (
+        ("x is not a whole number, such as", ["run-shard", "plan", "x"]),
+        ("a range has 1000 points at most, got 1000000000", [*PLAN[:4], "--p", "1e-3:1e-2:1e9", "--shards", "2"]),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            run(tokens)
+        assert message in " ".join(capsys.readouterr().err.replace("│", "").split())
 
 
 def test_results_that_do_not_belong_together_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

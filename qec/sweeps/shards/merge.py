@@ -142,8 +142,12 @@ def _save(plan: ShardPlan, path: Path, stats: list[sinter.TaskStats], overwrite:
     if path.parent.resolve() == plan.results.resolve():
         raise InputError(f"save must not lie among the results of the shards, got {path}: save it elsewhere")
     content = (sinter.CSV_HEADER + "\n" + "".join(map(csv_lines, stats))).encode()
+    if path.is_dir():
+        raise InputError(
+            f"save must be a file, got the directory {path}: name a file in it, such as {path / 'sweep.csv'}"
+        )
     if path.exists():
-        if path.is_file() and read_file(path) == content:
+        if read_file(path) == content:
             return
         if not overwrite:
             raise InputError(

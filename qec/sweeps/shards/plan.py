@@ -75,7 +75,7 @@ class PlannedTask:
 
     def limits(self, index: int, num_shards: int) -> Limits:
         """What shard `index` has to do of this task: the shares of all shards add up to the task's limits."""
-        errors = None if self.max_errors is None else max(1, _share(self.max_errors, index, num_shards))
+        errors = None if self.max_errors is None else _share(self.max_errors, index, num_shards)
         return Limits(_share(self.max_shots, index, num_shards), errors, None)
 
     def stats(self, counted: sinter.AnonTaskStats) -> sinter.TaskStats:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ import sinter
 
 from quell.errors import InputError, StorageError, check_integer
 from quell.qec.sweeps.booking import Limits
+from quell.qec.sweeps.files import no_folder_hint
 from quell.qec.sweeps.identity import AnyDecoder
 from quell.qec.sweeps.shards.decoders import digests_when_loaded
 from quell.qec.sweeps.shards.plan import (
@@ -55,17 +57,20 @@ def plan_shards(
 
     Every shard does every task, with a share of its shots and errors; the shares add up to the limits. Shards do not
     see each other: where both limits are near, some shards stop at their share of errors and others at their share of
-    shots, and the sum may stay below both limits. As in a sweep, batches under way may add some errors.
+    shots, and the sum may stay below both limits. As in a sweep, batches under way may add some errors: here to the
+    share of every shard, which counts where a share is a few errors.
 
     The directory holds plan.json, the circuits, the detector error models, and decoders that are not sinter's own as
     pickles. Pickles are code: run only plans that you trust. A decoder's class is found by its name where it is run;
-    only classes of scripts and notebooks come along.
+    only classes of scripts and notebooks come along. Where the file that defines the class is of no installed
+    package, its digest stands in the plan, and a shard refuses another one; of the modules that this file imports
+    nothing is known.
 
     Args:
         tasks: As for `sweep`.
         decoders: As for `sweep`.
         directory: A new or an empty one. If it holds the same plan already, nothing happens.
-        shards: How many jobs there will be; at most as many as shots of a task.
+        shards: How many jobs there will be; at most as many as shots of a task, and as its errors.
         custom_decoders: As for `sweep`.
         max_shots: Shots of a task, over all shards. Default: 10,000,000, if another limit is given.
         max_errors: Errors of a task, over all shards.
@@ -138,8 +143,21 @@ def _limits_of(job: Job, limits: Limits | None, num_shards: int) -> Limits:
         )
     errors = [] if found.max_errors is None else [found.max_errors]
     if found.target_relative_error is not None:
+        wanted = Limits(_MOST_SHOTS, None, found.target_relative_error).errors_wanted()
+        if wanted is not None and wanted > found.max_shots:
+            raise InputError(
+                f"target_relative_error = {found.target_relative_error} needs {wanted:,} errors, more than the "
+                f"{found.max_shots:,} shots of max_shots, for {job}: take a larger target_relative_error, or more shots"
+            )
         errors.append(_errors_for(found.target_relative_error))
-    return Limits(found.max_shots, min(errors, default=None), None)
+    max_errors = min(errors, default=None)
+    if max_errors is not None and max_errors < num_shards:
+        raise InputError(
+            f"shards must be <= the errors of every task, so that each has one to find; got shards = {num_shards} and "
+            f"{max_errors} errors for {job}: take {max_errors} shards or fewer, better a tenth of that, since each may "
+            f"find some more than its share; or ask for more errors"
+        )
+    return Limits(found.max_shots, max_errors, None)
 
 
 def _errors_for(target_relative_error: float) -> int:
@@ -210,7 +228,10 @@ def _known(plan: ShardPlan) -> ShardPlan | None:
     except OSError as error:
         raise StorageError(f"cannot read {directory}: {error.strerror}") from error
     if not (directory / PLAN_FILE).exists():
-        raise InputError(f"{directory} is not empty, and holds no plan: choose a new directory")
+        raise InputError(
+            f"{directory} is not empty, and holds no plan: choose a new directory, such as "
+            f"{shlex.quote(str(directory / 'plan'))}"
+        )
     found = read_plan(directory)
     if found.plan_id != plan.plan_id:
         raise InputError(
@@ -235,7 +256,11 @@ def _written(plan: ShardPlan, files: dict[str, bytes]) -> ShardPlan:
             found = _known(plan)
             assert found is not None
             return found
-        raise StorageError(f"cannot write the plan to {plan.directory}: {error.strerror}") from error
+        hint = no_folder_hint(plan.directory)
+        if plan.directory.exists():  # a mount point or a link has to stay what it is
+            new = shlex.quote(str(plan.directory / "plan"))
+            hint = f"; name a directory in it that does not exist yet, such as {new}"
+        raise StorageError(f"cannot write the plan to {plan.directory}: {error.strerror}{hint}") from error
     finally:
         with contextlib.suppress(OSError):
             shutil.rmtree(draft)

@@ -82,8 +82,10 @@ def _unsealed(path: Path, lines: list[str]) -> tuple[str, str]:
     if not parts or len(parts[0]) != 1 + len(_SEAL):
         raise _broken(path, "its first row is not whole")
     rows, (plan_id, index, num_rows, digest) = [part[0] for part in parts], parts[0][1:]
+    if str(len(rows)) != num_rows:
+        raise _broken(path, f"it holds {len(rows)} rows, and {num_rows} were written")
     if any(part[1:] != parts[0][1:] for part in parts) or lines[-1] or digest != _digest(plan_id, index, rows):
-        raise _broken(path, f"it holds {len(rows)} rows, which are not the {num_rows} that were written")
+        raise _broken(path, f"it holds {num_rows} rows, as were written, but not the same ones: its digest differs")
     return plan_id, index
 
 

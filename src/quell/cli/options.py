@@ -41,13 +41,17 @@ def _whole(text: str) -> int:
     try:
         return int(text.replace(",", ""))
     except ValueError:
-        number = float(text.replace(",", ""))
+        try:
+            number = float(text.replace(",", ""))
+        except ValueError:
+            number = math.nan
         if not number.is_integer():
-            raise ValueError(f"{text} is not a whole number") from None
+            raise ValueError(f"{text or 'nothing'} is not a whole number, such as 100 or 1e6") from None
         return int(number)
 
 
 _RANGE_POINTS = 5
+_MOST_RANGE_POINTS = 1000
 
 
 def _rate(text: str) -> float:
@@ -68,6 +72,8 @@ def _range(text: str) -> list[float]:
         raise ValueError(f"a range goes up, from a rate > 0 to one <= 1, got {text}")
     if points < 2:
         raise ValueError(f"a range has 2 points or more, got {points} in {text}")
+    if points > _MOST_RANGE_POINTS:
+        raise ValueError(f"a range has {_MOST_RANGE_POINTS} points at most, got {points} in {text}")
     steps = (low * (high / low) ** (step / (points - 1)) for step in range(1, points - 1))
     # Six digits, as tables print them: what they show can be typed again, and names the same task.
     rates = [low, *(float(f"{step:.6g}") for step in steps), high]

@@ -58,12 +58,12 @@ def plan(
 
     Args:
         shards: How many jobs there will be.
-        out: The directory, which must be new or empty.
+        out: The directory, best one that does not exist yet.
         distances: Code distances, for example 3 5 7.
         p: Physical error rates, for example 0.004 0.006 0.008, and ranges: 1e-4:1e-3, or 1e-4:1e-3:7 for 7 points.
         basis: Z or X, or both: which logical observable is kept.
         decoders: Names: pymatching, pymatching-correlated, … as sinter knows them, and those of --custom-decoders.
-        max_errors: Errors after which a task is done, over all shards.
+        max_errors: Errors after which a task is done, over all shards; each may find some more than its share.
         max_shots: Shots after which a task is done, over all shards. [default: 10,000,000 if another limit is given]
         target_relative_error: Stands for the errors that make a 95 % interval this narrow, for example 0.1 for 385.
     """
@@ -87,6 +87,8 @@ def plan(
     job = f'quell run-shard {where} "$SLURM_ARRAY_TASK_ID"'
     print(f"  SLURM   sbatch --array=0-{last} --wrap {shlex.quote(job)}")
     print(f"  then    quell merge {where} --save {where}.csv")
+    if any(task.max_errors is not None for task in made.tasks):
+        print("Shards do not see each other: each may find some errors more than its share.")
 
 
 def run_shard(

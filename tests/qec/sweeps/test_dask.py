@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import stim
 import quell
 from quell.errors import InputError, SweepError
 from quell.qec import iter_sweep, read_stats
-from quell.qec.sweeps import executor, executor_versions
+from quell.qec.sweeps import executor, executor_versions, executor_watch
 from quell.qec.sweeps.chunk import ChunkLimits, Work
 from quell.qec.sweeps.executor import engine_for
 from quell.qec.sweeps.shipping import ShippedDecoder
@@ -142,6 +143,8 @@ def test_other_versions_on_a_worker_are_refused(client: Any, monkeypatch: pytest
 def test_a_client_is_no_executor_and_must_be_open_and_wait(client: Any) -> None:
     with pytest.raises(InputError, match=r"got Client: .*of a Dask client pass client\.get_executor\(\)"):
         quell.sweep(TASKS, "pymatching", max_shots=10, executor=client)
+    with pytest.raises(InputError, match=r"of a Dask cluster pass dask\.distributed\.Client\(cluster\)\.get_executor"):
+        quell.sweep(TASKS, "pymatching", max_shots=10, executor=client.cluster)
     with distributed.Client(client.scheduler.address, set_as_default=False) as other:
         closed = other.get_executor()
     with pytest.raises(InputError, match="Dask client is closed: connect a new one"):
@@ -175,7 +178,10 @@ def test_a_task_that_kills_workers_is_given_up_and_the_rest_goes_on(client: Any,
     deadly = sinter.Task(circuit=first.circuit, decoder="deadly", json_metadata={"d": 3})
     with (
         pytest.warns(UserWarning, match="it is given up, and the other tasks go on"),
-        pytest.raises(SweepError, match=r"Dask's workers died .*decoder 'deadly@\w+' of task .*'d': 3.* 3 in a row"),
+        pytest.raises(
+            SweepError,
+            match=r"Dask's workers died .* the last at tcp://.*decoder 'deadly@\w+' of task .*'d': 3.* 3 in a row",
+        ),
     ):
         quell.sweep(
             [deadly, second],
@@ -186,3 +192,56 @@ def test_a_task_that_kills_workers_is_given_up_and_the_rest_goes_on(client: Any,
             save=path,
         )
     assert [(stat.json_metadata["d"], stat.shots) for stat in read_stats(path)] == [(5, 400_000)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("_LOOK_EVERY", 0.1), ("_WARN_SECONDS", 0.2), ("_END_SECONDS", 1.0)):
+        monkeypatch.setattr(executor_watch, name, seconds)
+
+
+def small_cluster(num_workers: int) -> Any:
+    return distributed.LocalCluster(
+        n_workers=num_workers, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="inproc://"
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_that_loses_all_workers_is_said_and_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.csv"
+    with small_cluster(1) as cluster, distributed.Client(cluster, set_as_default=False) as client:
+        stats = iter_sweep(TASKS, Guess(seconds=0.01), max_shots=10**7, executor=client.get_executor(), save=path)
+        seen = next(stats).shots
+        client.retire_workers(list(client.nthreads()))
+        with (
+            pytest.warns(UserWarning, match="the Dask cluster has no worker; waiting for one; Ctrl-C ends it"),
+            pytest.raises(
+                SweepError, match=r"all workers of the Dask cluster were lost.* start new ones; then run again"
+            ),
+        ):
+            collections.deque(stats)
+    assert sum(stat.shots for stat in read_stats(path)) >= seen
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_whose_workers_come_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor_watch, "_END_SECONDS", 0.3)  # which is for clusters that had workers
+    with small_cluster(0) as cluster, distributed.Client(cluster, set_as_default=False) as client:
+        started = []
+
+        def start(text: object, **_: object) -> None:
+            started.append(str(text))
+            cluster.scale(1)
+
+        monkeypatch.setattr(warnings, "warn", start)
+        (stat,) = quell.sweep(TASKS[0], "pymatching", max_shots=100, executor=client.get_executor())
+    assert stat.shots == 100
+    assert started[0].startswith("the Dask cluster has no worker;")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_resources_that_no_worker_has_are_said(client: Any) -> None:
+    nowhere = client.get_executor(resources={"TPU": 1})
+    # Where warnings are errors, as in these tests, the sweep ends with it.
+    with pytest.raises(SweepError, match=r"no worker with resources \{'TPU': 1\}; waiting for one"):
+        quell.sweep(TASKS, "pymatching", max_shots=10, executor=nowhere)

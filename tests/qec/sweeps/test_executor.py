@@ -26,6 +26,7 @@ from quell.qec.sweeps.executor import engine_for
 from quell.qec.sweeps.shipping import ShippedDecoder
 from quell.qec.sweeps.tasks import Job, prepare_jobs
 
+from . import tools
 from .tools import Broken, Guess, repetition_task, run_script
 
 TASKS = [repetition_task(d) for d in (3, 5, 7)]
@@ -78,7 +79,7 @@ def test_an_executor_that_runs_at_once_sends_a_problem_once() -> None:
     stats = quell.sweep(TASKS, Guess(seconds=0.01), max_shots=15_000, executor=inline, num_workers=1)
     assert [stat.shots for stat in stats] == [15_000] * 3
     sizes = sorted(map(len, inline.orders))
-    assert len([size for size in sizes if size > 500]) == 3  # one for each task
+    assert len([size for size in sizes if size > 1_000]) == 3  # one for each task
     assert len(sizes) > 3
 
 
@@ -124,7 +125,10 @@ def test_spawned_processes_take_decoders_of_function_bodies(tmp_path: Path) -> N
 
 
 def test_a_failing_decoder_ends_the_sweep_with_its_own_words() -> None:
-    with ThreadPoolExecutor(1) as threads, pytest.raises(SweepError, match="takes no such model") as caught:
+    with (
+        ThreadPoolExecutor(1) as threads,
+        pytest.raises(SweepError, match=r"takes no such model.*\(worker \d+ on .+\)") as caught,
+    ):
         quell.sweep(TASKS, Broken("raise"), max_shots=10, executor=threads)
     assert "decoder 'Broken@" in str(caught.value)
     assert any("In the worker" in note for note in caught.value.__notes__)
@@ -227,15 +231,17 @@ def test_another_version_of_the_decoders_package_is_refused() -> None:
 class NoQuell:
     """A finder of modules as on a machine where quell is not installed."""
 
-    def find_spec(self, name: str, *_: object) -> None:
-        if name == "quell":
-            raise ModuleNotFoundError("No module named 'quell'", name="quell")
+    def __init__(self, finder: Any) -> None:
+        self.finder = finder
+
+    def find_spec(self, name: str, *arguments: Any) -> Any:
+        return None if name == "quell" else self.finder.find_spec(name, *arguments)
 
 
 def hide_quell() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "quell"]:
         del sys.modules[name]
-    sys.meta_path.insert(0, NoQuell())  # type: ignore[arg-type]
+    sys.meta_path[:] = [NoQuell(finder) for finder in sys.meta_path]
 
 
 def make_quell_another() -> None:
@@ -245,13 +251,46 @@ def make_quell_another() -> None:
 @pytest.mark.parametrize(
     ("initializer", "message"),
     [
-        (hide_quell, r"a worker of the executor has no quell: this sweep needs quell \d"),
+        (hide_quell, r"^worker \d+ on .+ has no quell: this sweep needs quell \d"),
         (make_quell_another, r"has another quell, or not all of it .*: this sweep needs quell \d"),
     ],
 )
 def test_a_worker_without_quell_is_said(initializer: Callable[[], None], message: str) -> None:
-    with spawned(1, initializer) as processes, pytest.raises(SweepError, match=message):
+    with spawned(1, initializer) as processes, pytest.raises(SweepError, match=message) as caught:
         quell.sweep(TASKS, "pymatching", max_shots=10, executor=processes)
+    assert not hasattr(caught.value, "__notes__")  # no task can have been the reason
+
+
+def test_workers_that_outlive_a_sweep_do_not_take_the_next_one_for_it() -> None:
+    cell = """
+class Edited(Guess):
+    def settings_id(self):
+        return "always the same"
+    def compile_decoder_for_dem(self, *, dem):
+        return Compiled(1, 0.0)
+class Compiled(_CompiledGuess):
+    def decode_shots_bit_packed(self, *, bit_packed_detection_event_data):
+        return super().decode_shots_bit_packed(bit_packed_detection_event_data=bit_packed_detection_event_data) ^ ONE
+"""
+
+    def edited(one: int) -> sinter.Decoder:
+        names: dict[str, Any] = {
+            "Guess": Guess, "_CompiledGuess": tools._CompiledGuess, "ONE": one, "__name__": "__main__"
+        }  # fmt: skip
+        exec(cell, names)
+        decoder: sinter.Decoder = names["Edited"]()
+        return decoder
+
+    task = repetition_task(3, 0.01)
+    for executor_ in (ThreadPoolExecutor(1), spawned(1)):
+        with executor_:
+            options: Any = {"max_shots": 1_000, "executor": executor_}
+            (plain,) = quell.sweep(task, "pymatching", **options)
+            (counted,) = quell.sweep(task, "pymatching", count_detection_events=True, **options)
+            assert (bool(plain.custom_counts), bool(counted.custom_counts)) == (False, True)
+            errors = [quell.sweep(task, edited(one), **options)[0].errors for one in (0, 1)]
+            # The shots that one of them gets wrong, the other gets right; a tie by chance is less likely than 10^-100.
+            assert errors[0] < 500 < errors[1]
 
 
 class FromDisk(Guess):
@@ -339,6 +378,11 @@ def test_chunks_grow_longer_where_workers_are_many(monkeypatch: pytest.MonkeyPat
 
 def sweep_in_a_process(path: str) -> None:
     assert multiprocessing.current_process().daemon
+    with (
+        ProcessPoolExecutor(1) as processes,
+        pytest.raises(SweepError, match=r"daemonic processes.*; leave the executor out"),
+    ):
+        quell.sweep(TASKS[0], "pymatching", max_shots=500, executor=processes)
     quell.sweep(TASKS[0], "pymatching", max_shots=500, num_workers=1, save=path)
 
 

@@ -49,7 +49,7 @@ def test_the_shares_of_all_shards_add_up(shots: int, errors: int, shards: int) -
     limits = [task.limits(index, shards) for index in range(shards)]
     assert sum(each.max_shots for each in limits) == shots
     found = [each.max_errors for each in limits if each.max_errors is not None]
-    assert sum(found) == max(errors, shards)
+    assert sum(found) == errors
     assert max(found) - min(found) <= 1
     assert max(each.max_shots for each in limits) - min(each.max_shots for each in limits) <= 1
 
@@ -185,6 +185,24 @@ class Mine(sinter.Decoder):
 def decoders():
     return {{"mine": Mine()}}
 """
+
+
+def test_a_decoder_that_was_edited_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d=3.stim").write_text(str(TASKS[0].circuit))
+    module = tmp_path / "my_module.py"
+    module.write_text(MODULE.format(strength=1))
+    planned = quell(
+        tmp_path, "plan", "d=3.stim", "--custom-decoders", "my_module:decoders", "--decoders", "mine",
+        "--max-shots", "100", "--shards", "2",
+    )  # fmt: skip
+    assert planned.returncode == 0, planned.stderr
+    with module.open("a") as file:
+        file.write("# other code under the same settings\n")
+    refused = quell(tmp_path, "run-shard", "plan", "0", "--workers", "1")
+    assert refused.returncode == 1
+    assert "the source of my_module, which defines a decoder, is not what it was when the plan was" in refused.stderr
+    done = quell(tmp_path, "run-shard", "plan", "0", "--workers", "1", "--allow-other-versions")
+    assert done.returncode == 0, done.stderr
 
 
 def quell(folder: Path, *tokens: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,8 @@
 """Plans and results that are not what they should be: refused, with the file, the reason and the way out."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +44,11 @@ def directory(finished: Path, tmp_path: Path) -> Path:
         ({"shards": 0}, "shards must be an integer >= 1, got 0"),
         ({"shards": 2.0}, r"shards must be an integer >= 1, got 2\.0"),
         ({"shards": 21}, "shards must be <= the shots of every task.* got shards = 21 and max_shots = 20 for decoder"),
+        (
+            {"shards": 11, "max_errors": 10},
+            "shards must be <= the errors of every task.* and 10 errors .* 10 shards or",
+        ),
+        ({"target_relative_error": 1e-9}, "needs [0-9,]{20,} errors, more than the 20 shots of max_shots"),
         ({"max_shots": None}, "nothing says when to stop: pass max_shots, max_errors or target_relative_error"),
         ({"max_shots": -1}, "max_shots must be an integer >= 0, got -1"),
         ({"max_errors": 0}, "max_errors must be an integer >= 1, got 0"),
@@ -86,15 +93,18 @@ def test_directories_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
     for name, error, message in [
-        ("no_such_folder/plan", StorageError, r"cannot write the plan to .*: No such file"),
+        ("no_such_folder/plan", StorageError, r"cannot write the plan to .*: No such file.* mkdir -p .*no_such_folder"),
         ("file/plan", StorageError, r"cannot write the plan to .*: Not a directory"),
         ("file", StorageError, r"cannot read .*file: Not a directory"),
-        ("full", InputError, r"full is not empty, and holds no plan: choose a new directory"),
+        ("full", InputError, r"full is not empty, and holds no plan: choose a new directory, such as .*full/plan"),
+        ("link", StorageError, r"Not a directory; name a directory in it that does not exist yet, such as .*link/plan"),
     ]:
         with pytest.raises(error, match=message):
             plan_of(tmp_path / name)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "mine.txt"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "file", "full", "link", "mine.txt"]
     with pytest.raises(InputError, match="must have a directory of its own, got the current one"):
         plan_of(Path.cwd())
     plan_of(tmp_path / "plan")
@@ -102,6 +112,21 @@ def test_directories_that_cannot_be_used(tmp_path: Path) -> None:
         plan_of(tmp_path / "plan", max_shots=30)
     with pytest.raises(InputError, match="holds another plan"):
         plan_of(tmp_path / "plan", shards=3)
+
+
+def test_a_volume_for_itself_is_named_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    (tmp_path / "my volume").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", busy)  # as for a mount point
+        with pytest.raises(StorageError, match=r"busy; name .*, such as '.*/my volume/plan'"):
+            plan_of(tmp_path / "my volume")
+    (tmp_path / "my volume" / "lost+found").mkdir()
+    with pytest.raises(InputError, match=r"choose a new directory, such as '.*/my volume/plan'"):
+        plan_of(tmp_path / "my volume")
+    plan_of(tmp_path / "my volume" / "plan")
 
 
 def test_results_that_cannot_be_written(directory: Path) -> None:
@@ -207,7 +232,10 @@ def test_a_result_that_was_changed_anywhere_is_refused(directory: Path) -> None:
     ]
     for change in changes:
         path.write_text("".join(change))
-        with pytest.raises(DataError, match=r"shard-00001\.csv was cut off or changed .*: remove it, and run"):
+        why = (
+            "it holds 3 rows, and 2 were" if len(change) == 4 else "it holds 2 rows, as were written, but not the same"
+        )
+        with pytest.raises(DataError, match=rf"shard-00001\.csv was cut off or changed \({why}.*: remove it, and run"):
             merge_shards(directory)
 
 
@@ -246,8 +274,12 @@ def test_a_merge_replaces_no_other_file(directory: Path, tmp_path: Path) -> None
     save.write_text("mine")
     cases: list[tuple[Path, type[QuellError], str]] = [
         (save, InputError, r"all\.csv exists and has other content: save to another file, or .*--overwrite"),
-        (tmp_path, InputError, "exists and has other content"),
-        (tmp_path / "no_folder" / "all.csv", StorageError, "cannot write .*all.csv: No such file"),
+        (tmp_path, InputError, r"save must be a file, got the directory .*: name a file in it, such as .*sweep\.csv"),
+        (
+            tmp_path / "no_folder" / "all.csv",
+            StorageError,
+            "cannot write .*all.csv: No such file.* mkdir -p .*no_folder",
+        ),
         (directory / "results" / "all.csv", InputError, "save must not lie among the results"),
     ]
     for path, error, message in cases:

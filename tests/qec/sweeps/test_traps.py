@@ -20,6 +20,7 @@ import stim
 import quell
 from quell.errors import SweepError
 from quell.qec import iter_sweep, read_stats
+from quell.qec.sweeps.chunk import ChunkLimits, _BatchedSampler
 from quell.qec.sweeps.store import csv_lines
 
 from .tools import Broken, Guess, repetition_task, run_script
@@ -416,3 +417,17 @@ def test_the_csv_has_sinters_own_strong_ids_and_each_tool_reads_the_other(tmp_pa
     )  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(combined.stdout), skipinitialspace=True))
     assert [int(row["shots"]) for row in rows] == [2500]
+
+
+class Half(sinter.CompiledSampler):
+    """Every second shot is an error."""
+
+    def sample(self, suggested_shots: int) -> sinter.AnonTaskStats:
+        return sinter.AnonTaskStats(shots=suggested_shots, errors=(suggested_shots + 1) // 2)
+
+
+def test_a_small_limit_of_errors_is_not_passed_by_a_large_batch() -> None:
+    runner = _BatchedSampler(Half())
+    for _ in range(2):
+        assert runner.run(ChunkLimits(max_shots=100_000), None).shots == 100_000  # batches are large now
+        assert 10 <= runner.run(ChunkLimits(max_shots=100_000, max_errors=10), None).errors <= 12
