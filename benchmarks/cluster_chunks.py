@@ -19,9 +19,9 @@ from quell import circuits
 from quell.qec.sweeps.chunk import ChunkLimits, Work
 from quell.qec.sweeps.executor import engine_for
 from quell.qec.sweeps.executor_orders import packed_order, packed_work, run_order
-from quell.qec.sweeps.executor_versions import own_versions
 from quell.qec.sweeps.store import ResultsFile
 from quell.qec.sweeps.tasks import Job, prepare_jobs
+from quell.qec.sweeps.versions import own_versions
 
 REPEATS = 5
 

@@ -21,8 +21,8 @@ from typing import Any
 from quell.errors import InputError, SweepError
 from quell.qec.sweeps.engine import Engine, EngineLost, LocalProcesses, WorkerDied, default_num_workers
 from quell.qec.sweeps.executor_orders import packed_order, packed_work
-from quell.qec.sweeps.executor_versions import own_versions
 from quell.qec.sweeps.executor_watch import SCHEDULER_SECONDS, WorkerWatch
+from quell.qec.sweeps.versions import own_versions
 
 __all__ = ["ExecutorEngine", "check_executor", "engine_for"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quell.qec.sweeps.chunk import failure_text, run_chunk
-from quell.qec.sweeps.executor_versions import different_versions, own_versions
+from quell.qec.sweeps.versions import different_versions, own_versions
 
 __all__ = ["packed_order", "packed_work", "run_order"]
 

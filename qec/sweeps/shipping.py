@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import cloudpickle
 
 from quell.errors import SweepError
-from quell.qec.sweeps.executor_versions import different_versions, packages_of, versions_of
 from quell.qec.sweeps.identity import AnyDecoder, base_name, settings_digest
 from quell.qec.sweeps.tasks import Job
+from quell.qec.sweeps.versions import different_versions, sources_of, versions_of
 
 __all__ = ["ShippedDecoder"]
 
@@ -50,7 +50,7 @@ class ShippedDecoder:
         return ShippedDecoder(
             pickled,
             job.decoder_name,
-            versions_of(packages_of(job.decoder)),
+            versions_of(sources_of(job)),
             has_settings and _settings_travel(job.decoder, pickled),
         )
 

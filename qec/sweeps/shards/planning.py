@@ -8,6 +8,7 @@ task all.
 import contextlib
 import hashlib
 import os
+import platform
 import secrets
 import shlex
 import shutil
@@ -31,8 +32,8 @@ from quell.qec.sweeps.shards.plan import (
     plan_text,
     read_plan,
 )
-from quell.qec.sweeps.shards.versions import versions_of
 from quell.qec.sweeps.tasks import Decoders, Job, Tasks, prepare_jobs
+from quell.qec.sweeps.versions import MISSING, PACKAGES, sources_of, versions_of
 
 __all__ = ["plan_shards"]
 
@@ -107,7 +108,7 @@ def plan_shards(
         raise InputError("there is nothing to plan: tasks is empty")
     files: dict[str, bytes] = {}
     planned = tuple(_planned(job, _limits_of(job, limits, shards), files) for job in jobs)
-    versions = versions_of(jobs)
+    versions = _versions_of(jobs)
     counts = {
         "count_observable_error_combos": bool(count_observable_error_combos),
         "count_detection_events": bool(count_detection_events),
@@ -209,6 +210,13 @@ def _add_file(files: dict[str, bytes], folder: str, ending: str, content: bytes)
 
 def _digits(mask: Any) -> str | None:
     return None if mask is None else bytes(mask).hex()
+
+
+def _versions_of(jobs: list[Job]) -> dict[str, str]:
+    """The versions of what jobs need here, of what is installed."""
+    sources = sorted({source for job in jobs for source in sources_of(job)} - set(PACKAGES))
+    found = {name: each for name, each in versions_of([*PACKAGES, *sources]).items() if each != MISSING}
+    return {**found, "python": platform.python_version()}
 
 
 def _plan_id(num_shards: int, tasks: tuple[PlannedTask, ...], versions: dict[str, str], counts: dict[str, bool]) -> str:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import sinter
 
-from quell.errors import DataError, StorageError
+from quell.errors import DataError, IdentityError, StorageError
 from quell.qec.sweeps.collect import sweep
 from quell.qec.sweeps.shards.decoders import load_decoders
 from quell.qec.sweeps.shards.plan import ShardPlan, read_plan
 from quell.qec.sweeps.shards.results import read_result, write_result
-from quell.qec.sweeps.shards.versions import check_versions
 from quell.qec.sweeps.store import read_stats
+from quell.qec.sweeps.versions import different_versions, versions_of
 
 __all__ = ["run_shard"]
 
@@ -60,7 +60,7 @@ def run_shard(
     if done is not None:
         return done
     if not allow_other_versions:
-        check_versions(plan.versions)
+        _check_versions(plan)
     tasks, decoders = _tasks(plan, index)
     partial = _take_over(plan, index)
     try:
@@ -170,3 +170,13 @@ def _is_readable(path: Path) -> bool:
             warnings.warn(f"an earlier run of the shard left rows that cannot be used: {error}", stacklevel=4)
         return False
     return True
+
+
+def _check_versions(plan: ShardPlan) -> None:
+    """Refuses other versions than were planned with. Python's own may differ: decoders say if they need the same."""
+    wanted = {name: each for name, each in plan.versions.items() if name != "python"}
+    different = different_versions(wanted, versions_of(wanted))
+    if different:
+        raise IdentityError(
+            f"this machine {different}, plan again, or allow it with allow_other_versions=True (--allow-other-versions)"
+        )

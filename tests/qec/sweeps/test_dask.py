@@ -15,7 +15,8 @@ import stim
 import quell
 from quell.errors import InputError, SweepError
 from quell.qec import iter_sweep, read_stats
-from quell.qec.sweeps import executor, executor_versions, executor_watch
+from quell.qec.sweeps import executor, executor_watch
+from quell.qec.sweeps import versions as own
 from quell.qec.sweeps.chunk import ChunkLimits, Work
 from quell.qec.sweeps.executor import engine_for
 from quell.qec.sweeps.shipping import ShippedDecoder
@@ -133,9 +134,9 @@ def test_a_worker_may_sweep_on_processes_of_its_own(client: Any) -> None:
 
 
 def test_other_versions_on_a_worker_are_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {**executor_versions.own_versions(), "sinter": "1.99.0"}
+    versions = {**own.own_versions(), "sinter": "1.99.0"}
     monkeypatch.setattr(executor, "own_versions", lambda: versions)
-    message = r"worker \d+ on .* has sinter 1\.\d+\.\d, and the sweep was started with sinter 1\.99\.0"
+    message = r"worker \d+ on .* has sinter 1\.\d+\.\d, and the work was given out with sinter 1\.99\.0"
     with pytest.raises(SweepError, match=message):
         quell.sweep(TASKS, "pymatching", max_shots=10, executor=client.get_executor())
 

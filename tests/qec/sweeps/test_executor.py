@@ -19,7 +19,8 @@ import stim
 import quell
 from quell.errors import InputError, SweepError
 from quell.qec import iter_sweep, read_stats
-from quell.qec.sweeps import collect, executor, executor_versions
+from quell.qec.sweeps import collect, executor
+from quell.qec.sweeps import versions as own
 from quell.qec.sweeps.chunk import ChunkLimits, Work, run_chunk
 from quell.qec.sweeps.engine import WorkerDied, default_num_workers
 from quell.qec.sweeps.executor import engine_for
@@ -207,12 +208,12 @@ def test_the_number_of_chunks_under_way() -> None:
 
 
 def test_other_versions_on_a_worker_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {**executor_versions.own_versions(), "stim": "1.99.0"}
+    versions = {**own.own_versions(), "stim": "1.99.0"}
     monkeypatch.setattr(executor, "own_versions", lambda: versions)
-    found = executor_versions.versions_of(["stim"])["stim"]
+    found = own.versions_of(["stim"])["stim"]
     with (
         ThreadPoolExecutor(1) as threads,
-        pytest.raises(SweepError, match=rf"has stim {found}, and the sweep was started with stim 1\.99\.0: install"),
+        pytest.raises(SweepError, match=rf"has stim {found}, and the work was given out with stim 1\.99\.0: install"),
     ):
         quell.sweep(TASKS, "pymatching", max_shots=10, executor=threads)
 

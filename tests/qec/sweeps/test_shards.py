@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from quell.errors import IdentityError, StorageError
 from quell.qec import binomial_interval, merge_shards, missing_shards, plan_shards, read_stats, run_shard, sweep
-from quell.qec.sweeps.shards import read_plan, versions
+from quell.qec.sweeps import versions
+from quell.qec.sweeps.shards import read_plan
 from quell.qec.sweeps.shards import run as run_module
 from quell.qec.sweeps.shards.merge import ranges
 from quell.qec.sweeps.shards.plan import PlannedTask
@@ -236,10 +237,12 @@ def test_other_versions_than_planned_are_refused(tmp_path: Path, monkeypatch: py
     plan = plan_shards(TASKS, "pymatching", tmp_path / "plan", shards=2, max_shots=10)
     found = versions._version
     monkeypatch.setattr(versions, "_version", lambda name: "9.9" if name == "pymatching" else found(name))
-    with pytest.raises(IdentityError, match=r"made with pymatching 2.*, and here is pymatching 9\.9: install"):
+    with pytest.raises(
+        IdentityError, match=r"has pymatching 9\.9, and the work was given out with pymatching 2.*: install"
+    ):
         run_shard(plan.directory, 0, num_workers=1)
-    monkeypatch.setattr(versions, "_version", lambda _: None)
-    with pytest.raises(IdentityError, match=r"made with quell 0.*, and here is none: install quell==0"):
+    monkeypatch.setattr(versions, "_version", lambda _: versions.MISSING)
+    with pytest.raises(IdentityError, match=r"has no quell, no stim.*, and the work was given out with quell 0"):
         run_shard(plan.directory, 0, num_workers=1)
     stats = run_shard(plan.directory, 0, num_workers=1, allow_other_versions=True)
     assert [stat.shots for stat in stats] == [5, 5]
@@ -251,10 +254,9 @@ def test_packages_that_decoders_come_from_are_planned_too(tmp_path: Path) -> Non
 
     Local.__module__ = "hypothesis.example"  # as if it were defined in a package
     (job,) = prepare_jobs(TASKS[0], Local(), {}, num_workers=1)
-    names = ["quell", "stim", "sinter", "pymatching", "hypothesis", "python"]
-    assert list(versions.versions_of([job])) == names
+    assert versions.sources_of(job) == ["hypothesis", "source of tests.qec.sweeps.tools"]  # and that of its base
     plan = plan_shards(TASKS[0], "pymatching", tmp_path / "plan", shards=2, max_shots=10)
-    assert list(plan.versions) == [name for name in names if name != "hypothesis"]
+    assert list(plan.versions) == [*versions.PACKAGES, "python"]
 
 
 def test_the_same_plan_again_changes_nothing(tmp_path: Path) -> None:
