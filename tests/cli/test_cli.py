@@ -17,6 +17,8 @@ from quell import circuits
 from quell.cli.main import run
 from quell.qec import read_stats, sample_scaling_law
 
+from .tools import run_json
+
 SWEEP = ["sweep", "--distances", "3", "5", "--p", "0.01", "0.02", "--max-shots", "2000", "--workers", "1"]
 
 
@@ -39,11 +41,6 @@ def scaling_csv(tmp_path: Path) -> Path:
     path = tmp_path / "law.csv"
     path.write_text("\n".join([sinter.CSV_HEADER, *(row.to_csv_line() for row in rows)]) + "\n")
     return path
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *tokens: str) -> Any:
-    assert run([*tokens, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 def intervals_stand_with_values(value: Any) -> bool:

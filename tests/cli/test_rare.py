@@ -17,6 +17,8 @@ from quell import circuits
 from quell.cli.main import run
 from quell.qec import Estimate, RareEstimate, read_rare_estimates, write_rare_estimates
 
+from .tools import fails, run_json
+
 RARE = ["rare", "--distances", "3", "5", "--p", "1e-4:1e-3:3", "--target-relative-error", "0.3", "--seed", "1",
         "--workers", "1"]  # fmt: skip
 
@@ -24,18 +26,6 @@ RARE = ["rare", "--distances", "3", "5", "--p", "1e-4:1e-3:3", "--target-relativ
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *tokens: str) -> Any:
-    assert run([*tokens, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def fails(capsys: pytest.CaptureFixture[str], code: int, message: str, *tokens: str) -> None:
-    assert run(tokens) == code
-    output = capsys.readouterr()
-    assert message in output.err
-    assert output.out == ""
 
 
 def test_a_curve_and_what_reads_it(capsys: pytest.CaptureFixture[str]) -> None:

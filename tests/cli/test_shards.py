@@ -1,12 +1,10 @@
 """Plans, shards and merges from a shell: what they print, what they write, how they end."""
 
-import json
 import shutil
 import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sinter
@@ -14,24 +12,14 @@ import sinter
 from quell import circuits
 from quell.cli.main import run
 
+from .tools import fails, run_json
+
 PLAN = ["plan", "--distances", "3", "5", "--p", "0.01", "0.02", "--shards", "2"]
 
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *tokens: str) -> Any:
-    assert run([*tokens, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def fails(capsys: pytest.CaptureFixture[str], code: int, message: str, *tokens: str) -> None:
-    assert run(tokens) == code
-    output = capsys.readouterr()
-    assert message in output.err
-    assert output.out == ""
 
 
 def test_a_sweep_by_shards(capsys: pytest.CaptureFixture[str]) -> None:
