@@ -220,7 +220,7 @@ class CurveRun:
             )
             return None
         lowest = min(0.0, *(self._log_scale(index) for index in range(len(self.curve.models))))
-        crew.give(ChainOrder("plan", seed=self._next_seed(), lowest=lowest))
+        crew.give(ChainOrder("plan", seed=self._seed_of_chains(0), lowest=lowest))
         answers = crew.answers(timeout=self._seconds_left())
         if not answers:
             return None
@@ -228,7 +228,7 @@ class CurveRun:
         if isinstance(plan, Refusal):
             self._refusal = plan.reason
             return None
-        groups = [Group(self._next_seed()) for _ in range(max(_LEAST_GROUPS, num_workers))]
+        groups = [Group(self._seed_of_chains(1 + index)) for index in range(max(_LEAST_GROUPS, num_workers))]
         estimator = SplittingEstimator(self.curve.models, plan.ladder, groups, _NUM_LADDERS, self.target)
         estimator.shots, estimator.seconds = plan.decoded, plan.seconds
         return estimator
@@ -378,6 +378,10 @@ class CurveRun:
     def _next_seed(self) -> int:
         self._orders += 1
         return int(np.random.SeedSequence([self.seed, self._orders]).generate_state(1, np.uint64)[0])
+
+    def _seed_of_chains(self, index: int) -> int:
+        """Does not depend on how many orders there was time for before."""
+        return int(np.random.SeedSequence([self.seed, index], spawn_key=(1,)).generate_state(1, np.uint64)[0])
 
     def _save(self) -> None:
         """Saves what there is: the state, and the results as they stand."""
