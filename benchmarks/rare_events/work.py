@@ -96,8 +96,8 @@ def main() -> None:
         ["circuit", "method", "error rate (first run)", "seconds", "sinter: µs per shot", "sinter: seconds", "ratio"],
         rows,
         notes=f"One worker each, uncorrelated PyMatching. Seconds are whole calls, starts of processes included: the "
-        f"median of {repeats} runs, and the range; one run from d = 9 on. Sinter's are what {ERRORS:.0f} errors would take at its shot rate, "
-        f"which is measured over {RATE_SECONDS:.0f} s without its start.",
+        f"median of {repeats} runs, and the range; one run from d = 9 on. Sinter's are what {ERRORS:.0f} errors would "
+        f"take at its shot rate, which is measured over {RATE_SECONDS:.0f} s without its start.",
     )
 
 
