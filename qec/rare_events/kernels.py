@@ -6,6 +6,9 @@ proposals take turns: to draw each fault anew with a small probability, and to m
 detector, which bends the chain of errors that crosses the code.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +17,18 @@ __all__ = ["accept", "exchange", "propose_moves", "propose_redraws", "record"]
 
 Ints = NDArray[np.int32]
 Words = NDArray[np.uint64]
+Loop = TypeVar("Loop", bound=Callable[..., None])
 
 
-@numba.njit(cache=True)
+def _compiled(loop: Loop) -> Loop:
+    """Compiles a loop once for all processes, or for each where no folder can be written to."""
+    try:
+        return numba.njit(cache=True)(loop)
+    except RuntimeError:
+        return numba.njit(cache=False)(loop)
+
+
+@_compiled
 def propose_redraws(
     rng: np.random.Generator,
     sets: Ints,
@@ -95,7 +107,7 @@ def propose_redraws(
         changed[chain] = different
 
 
-@numba.njit(cache=True)
+@_compiled
 def propose_moves(
     rng: np.random.Generator,
     sets: Ints,
@@ -154,7 +166,7 @@ def propose_moves(
         changed[chain] = different
 
 
-@numba.njit(cache=True)
+@_compiled
 def accept(
     sets: Ints,
     sizes: NDArray[np.int64],
@@ -173,7 +185,7 @@ def accept(
             flips[chain] = new_flips[chain]
 
 
-@numba.njit(cache=True)
+@_compiled
 def exchange(
     rng: np.random.Generator,
     at: NDArray[np.int64],
@@ -211,7 +223,7 @@ def exchange(
         direction[bottom] = -1
 
 
-@numba.njit(cache=True)
+@_compiled
 def record(
     at: NDArray[np.int64],
     sets: Ints,
