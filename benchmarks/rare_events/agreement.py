@@ -1,6 +1,6 @@
 """Both rare-event methods beside plain sampling, wherever all three reach, pooled into one chi-square.
 
-python benchmarks/rare_events/agreement.py [MAX_ERRORS] [MAX_SHOTS]
+python benchmarks/rare_events/agreement.py [MAX_ERRORS] [MAX_SHOTS] [RELATIVE_ERROR]
 """
 
 import math
@@ -28,6 +28,7 @@ def log_error(estimate: Estimate) -> float:
 def main() -> None:
     max_errors = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     max_shots = int(sys.argv[2]) if len(sys.argv) > 2 else 400_000_000
+    target = float(sys.argv[3]) if len(sys.argv) > 3 else 0.05
     tasks = [
         sinter.Task(
             circuit=rotated_surface_memory(d, d, "X", NoiseModel.uniform_depolarizing(p)),
@@ -42,7 +43,7 @@ def main() -> None:
         plain = error_rate(stat)
         row = [task.json_metadata["d"], f"{task.json_metadata['p']:g}", str(plain)]
         for method in chi_square:
-            (rare,) = rare_error_rates(task, "pymatching", method=method, target_relative_error=0.05, seed=1)
+            (rare,) = rare_error_rates(task, "pymatching", method=method, target_relative_error=target, seed=1)
             width = math.hypot(log_error(plain), log_error(rare.error_rate))
             z = math.log(rare.error_rate.value / plain.value) / width
             chi_square[method] += z**2
@@ -57,7 +58,7 @@ def main() -> None:
     write_table(
         Path(__file__).with_suffix(".md"),
         "Rare-event methods beside plain sampling",
-        f"python benchmarks/rare_events/agreement.py {max_errors} {max_shots}",
+        f"python benchmarks/rare_events/agreement.py {max_errors} {max_shots} {target:g}",
         ["d", "p", "plain sampling", "strata", "z", "splitting", "z"],
         rows,
         notes=f"quell's rotated memory X, d rounds, uniform depolarising noise, plain matching; plain sampling "
