@@ -19,6 +19,7 @@ from quell import circuits
 from quell.qec.sweeps.chunk import ChunkLimits, Work
 from quell.qec.sweeps.executor import engine_for
 from quell.qec.sweeps.executor_orders import packed_order, packed_work, run_order
+from quell.qec.sweeps.shipping import ShippedDecoder
 from quell.qec.sweeps.store import ResultsFile
 from quell.qec.sweeps.tasks import Job, prepare_jobs
 from quell.qec.sweeps.versions import own_versions
@@ -34,7 +35,7 @@ def job(distance: int) -> Job:
 
 
 def work_of(one: Job) -> bytes:
-    return Work(one.task, one.pickled_decoder()).to_bytes()
+    return Work(one.task, ShippedDecoder.of(one)).to_bytes()
 
 
 def shown(values: list[float], digits: int) -> str:
@@ -69,7 +70,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     rows: list[tuple[str, str]] = []
     small = job(3)
-    order = packed_order(own_versions(), small.key, ChunkLimits(10**6, 1000, 2.0), None)
+    order = packed_order(own_versions(), f"{small.key} {0:016x}", ChunkLimits(10**6, 1000, 2.0), None)
     rows.append(("order without the problem, bytes", f"{len(order):,}"))
     answer = run_order(own_versions(), small.key, pickle.dumps(ChunkLimits(1000)), packed_work(work_of(small)))
     rows.append(("answer, bytes", f"{len(answer):,}"))
