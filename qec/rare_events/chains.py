@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from quell.errors import import_extra
 from quell.qec.rare_events.decoding import DecodingProblem, Judge
 from quell.qec.rare_events.fault_counts import AliasTable, IndependentSampler
-from quell.qec.rare_events.strata import log_odds_ratios
+from quell.qec.rare_events.faults import log_odds_ratios
 
 __all__ = ["ChainOrder", "ChainProblem", "ChainState", "ChainYield", "Ladder", "Plan", "Refusal"]
 

@@ -5,11 +5,10 @@ from types import TracebackType
 from typing import Any
 
 from quell.errors import SweepError
-from quell.qec.sweeps.engine import Engine, WorkerDied
+from quell.qec.sweeps.engine import MAX_DEATHS, Engine, WorkerDied
 
 __all__ = ["Crew"]
 
-_MAX_DEATHS = 3
 _LAST_SECONDS = 2.0  # how long an interrupted run waits for what is under way
 
 
@@ -75,7 +74,7 @@ class Crew:
                     found.append((tag, answer))
             except WorkerDied as death:
                 self._deaths += 1
-                if self._deaths >= _MAX_DEATHS:
+                if self._deaths >= MAX_DEATHS:
                     raise SweepError(f"{death}; that was the death number {self._deaths} in a row") from death
                 self.give(order, tag)
         return found

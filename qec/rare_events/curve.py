@@ -11,8 +11,7 @@ import sinter
 import stim
 
 from quell.qec.rare_events.decoding import DecodingProblem
-from quell.qec.rare_events.faults import FaultModel
-from quell.qec.rare_events.strata import log_odds_ratios
+from quell.qec.rare_events.faults import FaultModel, log_odds_ratios
 from quell.qec.sweeps.tasks import Job
 
 __all__ = ["Curve"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quell.errors import CircuitError, InputError
 
-__all__ = ["Component", "FaultModel", "components_of"]
+__all__ = ["Component", "FaultModel", "components_of", "log_odds_ratios"]
 
 Component = tuple[frozenset[int], frozenset[int]]
 """A part of a mechanism between two `^`: the detectors and the observables that it flips."""
@@ -207,3 +207,27 @@ class FaultModel:
         padded = np.zeros((rows, -(-width // 8) * 8), np.uint8)
         padded[:, :width] = self.symptoms
         return padded.view(np.uint64)
+
+
+def log_odds_ratios(faults: FaultModel, others: tuple[FaultModel, ...]) -> NDArray[np.float64]:
+    """Returns for each of the models, `faults` first, the logarithms of its odds over those of `faults`.
+
+    Returns:
+        float64 (models, faults + 1); the last column is zero, so that lists of faults can be padded.
+
+    Raises:
+        InputError: A model has other faults.
+    """
+    ratios = np.zeros((1 + len(others), len(faults) + 1))
+    number = {key: index for index, key in enumerate(faults.fault_keys())}
+    for row, other in enumerate(others, start=1):
+        keys = other.fault_keys()
+        if set(keys) != number.keys():
+            raise InputError(
+                "one run can serve a curve only if all its error models have the same faults, but one has some that "
+                "another lacks: give tasks of one code, distance and number of rounds, and of one noise model, or "
+                "run each on its own"
+            )
+        index = [number[key] for key in keys]
+        ratios[row, index] = np.log(other.odds) - np.log(faults.odds[index])
+    return ratios

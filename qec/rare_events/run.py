@@ -6,11 +6,10 @@ import functools
 import hashlib
 import numbers
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from quell.errors import InputError, check_integer, check_known
 from quell.qec.rare_events.estimate import METHODS, RareEstimate
@@ -170,5 +169,5 @@ def _unfinished(
 def _seed_of(seed: int | None, curve: "Curve") -> int:
     """A seed for a run: from fresh entropy, or from the user's and what is run."""
     if seed is None:
-        return int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
+        return secrets.randbits(128)
     return int.from_bytes(hashlib.sha256(f"{seed} {curve.key}".encode()).digest()[:16], "big")

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from quell.qec.analysis.intervals import Estimate, binomial_interval
 from quell.qec.rare_events.chains import ChainOrder, ChainState, ChainYield, Ladder
 from quell.qec.rare_events.fault_counts import log_no_fault
-from quell.qec.rare_events.faults import FaultModel
+from quell.qec.rare_events.faults import FaultModel, log_odds_ratios
 from quell.qec.rare_events.intervals import combine_logs
-from quell.qec.rare_events.strata import log_odds_ratios
 
 __all__ = ["Group", "SplittingEstimator", "join_histograms"]
 

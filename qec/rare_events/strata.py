@@ -16,13 +16,12 @@ import numpy as np
 import stim
 from numpy.typing import NDArray
 
-from quell.errors import InputError
 from quell.qec.rare_events.decoding import DecodingProblem, Judge
 from quell.qec.rare_events.fault_counts import FaultSampler
-from quell.qec.rare_events.faults import FaultModel
+from quell.qec.rare_events.faults import log_odds_ratios
 from quell.qec.rare_events.matching import MatchingBound
 
-__all__ = ["StrataOrder", "StrataProblem", "StrataYield", "StratumCounts", "log_odds_ratios"]
+__all__ = ["StrataOrder", "StrataProblem", "StrataYield", "StratumCounts"]
 
 _BATCH_BYTES = 4_000_000  # what a batch's flips take: more would fall out of the cache
 
@@ -91,30 +90,6 @@ class StrataOrder:
     all_sets: tuple[int, ...]
     seed: int
     max_seconds: float
-
-
-def log_odds_ratios(faults: FaultModel, others: tuple[FaultModel, ...]) -> NDArray[np.float64]:
-    """Returns for each of the models, `faults` first, the logarithms of its odds over those of `faults`.
-
-    Returns:
-        float64 (models, faults + 1); the last column is zero, so that lists of faults can be padded.
-
-    Raises:
-        InputError: A model has other faults.
-    """
-    ratios = np.zeros((1 + len(others), len(faults) + 1))
-    number = {key: index for index, key in enumerate(faults.fault_keys())}
-    for row, other in enumerate(others, start=1):
-        keys = other.fault_keys()
-        if set(keys) != number.keys():
-            raise InputError(
-                "one run can serve a curve only if all its error models have the same faults, but one has some that "
-                "another lacks: give tasks of one code, distance and number of rounds, and of one noise model, or "
-                "run each on its own"
-            )
-        index = [number[key] for key in keys]
-        ratios[row, index] = np.log(other.odds) - np.log(faults.odds[index])
-    return ratios
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from quell.qec.analysis.intervals import Estimate
 from quell.qec.rare_events.fault_counts import fault_number_distribution, log_no_fault
-from quell.qec.rare_events.faults import FaultModel
+from quell.qec.rare_events.faults import FaultModel, log_odds_ratios
 from quell.qec.rare_events.intervals import ratio_of_estimates, weighted_rate_interval
-from quell.qec.rare_events.strata import StrataOrder, StrataYield, StratumCounts, log_odds_ratios
+from quell.qec.rare_events.strata import StrataOrder, StrataYield, StratumCounts
 
 __all__ = ["StrataEstimator"]
 

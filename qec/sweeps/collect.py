@@ -15,7 +15,7 @@ import sinter
 from quell.errors import InputError, StorageError, SweepError, TooLargeError, check_integer
 from quell.qec.sweeps.booking import Book, Limits
 from quell.qec.sweeps.chunk import ChunkLimits, Work
-from quell.qec.sweeps.engine import Engine, EngineLost, WorkerDied, default_num_workers
+from quell.qec.sweeps.engine import MAX_DEATHS, Engine, EngineLost, WorkerDied, default_num_workers
 from quell.qec.sweeps.executor import check_executor, engine_for
 from quell.qec.sweeps.identity import AnyDecoder
 from quell.qec.sweeps.progress import ProgressBar
@@ -31,7 +31,6 @@ _CHUNK_SECONDS = 2.0  # what a killed run may have to repeat, for each worker
 _CHUNKS_PER_SECOND = 100  # that a sweep takes in at most, from however many workers: longer chunks, if need be
 _LAST_CHUNK_SECONDS = 1.0  # how long an interrupted run waits for batches under way
 _SMALLEST_CHUNK = 1024  # shots: less is not worth a row
-_MAX_DEATHS = 3
 _BYTES_PER_WORKER = 150_000_000
 
 
@@ -338,7 +337,7 @@ class _Sweep:
     def _count_death(self, job: Job, death: WorkerDied) -> None:
         """Counts a death; a task with too many is given up, and if others are left, they go on."""
         self.deaths[job.key] = self.deaths.get(job.key, 0) + 1
-        if self.deaths[job.key] < _MAX_DEATHS or job.key in self.given_up:
+        if self.deaths[job.key] < MAX_DEATHS or job.key in self.given_up:
             return
         error = SweepError(
             f"{death}, while it worked on {job}: that was the death number {self.deaths.pop(job.key)} in a row of a "

@@ -22,8 +22,9 @@ from typing import Any, Protocol
 
 from quell.errors import SweepError
 
-__all__ = ["Engine", "EngineLost", "LocalProcesses", "WorkerDied", "default_num_workers"]
+__all__ = ["MAX_DEATHS", "Engine", "EngineLost", "LocalProcesses", "WorkerDied", "default_num_workers"]
 
+MAX_DEATHS = 3  # of workers in a row, after which what they worked on is given up
 _POLL_SECONDS = 0.2
 try:
     _FIRST_FOLDER = os.getcwd()

@@ -123,7 +123,6 @@ def test_numba_is_asked_for_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_chains_that_have_not_mixed_have_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("numba")
     options: Any = {"method": "splitting", "seed": 1, "target_relative_error": 0.5, **HERE}
     monkeypatch.setattr(splitting, "_BLOCK_DECODES", 400)
     monkeypatch.setattr(splitting, "_LEAST_TRIPS_TOGETHER", 10**9)
@@ -139,7 +138,6 @@ def test_chains_that_have_not_mixed_have_no_interval(monkeypatch: pytest.MonkeyP
 
 
 def test_without_time_there_is_no_interval_from_chains() -> None:
-    pytest.importorskip("numba")
     (result,) = rare_error_rates(surface(5, 1e-3), "pymatching", method="splitting", max_seconds=1e-9, **HERE)
     assert not result.trusted
     assert "time was up" in result.reason
@@ -197,8 +195,6 @@ def test_every_stratum_gets_its_shots_from_a_slow_decoder(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("method", ["strata", "splitting"])
 def test_results_are_plain_numbers(method: str) -> None:
-    if method == "splitting":
-        pytest.importorskip("numba")
     task = sinter.Task(
         circuit=surface(3, 0.002), json_metadata={"d": 3}, postselection_mask=np.array([1, 0, 0], np.uint8)
     )  # fmt: skip

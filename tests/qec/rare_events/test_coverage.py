@@ -26,6 +26,5 @@ def test_intervals_of_strata_with_uneven_faults() -> None:
 
 def test_intervals_of_splitting(monkeypatch: pytest.MonkeyPatch) -> None:
     """With short chunks, so that a run that has reached its target ends soon; it is asked more often, too."""
-    pytest.importorskip("numba")
     monkeypatch.setattr("quell.qec.rare_events.splitting._BLOCK_DECODES", 8_192)
     check(held(repetition([0.01] * 7), majority_failure(7, 0.01), "splitting", 20, target=0.4), 20)

@@ -33,8 +33,6 @@ def test_rates_are_those_of_direct_sampling(method: str) -> None:
 
     The deviations of splitting are Student's t; their squares are cut to those of a normal of the same probability.
     """
-    if method == "splitting":
-        pytest.importorskip("numba")
     squares = 0.0
     options: Any = {"method": method, "target_relative_error": 0.1, "seed": 1, **HERE}
     for name, circuit, decoder, shots in CASES:

@@ -71,8 +71,6 @@ CASES: dict[str, tuple[sinter.Task, Any, NDArray[np.bool_]]] = {
 @pytest.mark.parametrize("method", ["strata", "splitting"])
 @pytest.mark.parametrize("name", CASES)
 def test_rates_are_those_of_the_kept_shots(name: str, method: str) -> None:
-    if method == "splitting":
-        pytest.importorskip("numba")
     task, decoder, kept = CASES[name]
     acceptance, rate = kept_and_failed(kept)
     (result,) = rare_error_rates(task, decoder, method=method, seed=1, target_relative_error=0.15, **HERE)

@@ -11,8 +11,6 @@ import pytest
 import stim
 from numpy.typing import NDArray
 
-pytest.importorskip("numba")
-
 from quell.qec.rare_events import chains, kernels
 from quell.qec.rare_events.chains import ChainProblem, ChainRunner, _Chains
 

@@ -25,8 +25,6 @@ NO_TIME: Any = {"max_seconds": 1e-9, **HERE}
 
 @pytest.fixture(params=["strata", "splitting"])
 def method(request: pytest.FixtureRequest) -> str:
-    if request.param == "splitting":
-        pytest.importorskip("numba")
     return str(request.param)
 
 
@@ -74,7 +72,6 @@ def test_a_tighter_target_goes_on_from_a_looser_one(tmp_path: Path, method: str)
 
 
 def test_each_method_has_its_row(tmp_path: Path) -> None:
-    pytest.importorskip("numba")
     table, circuit = tmp_path / "rare.csv", repetition([0.01] * 5)
     options: Any = {"save": table, "target_relative_error": 0.4, "seed": 4, **HERE}
     for method in ("splitting", "strata", "splitting"):

@@ -18,8 +18,6 @@ from quell.qec.rare_events.splitting import join_histograms
 from .test_strata import phenomenological
 from .truths import HERE, assert_near, exact_rate, job_of, majority_failure, problem_of, repetition, surface
 
-pytest.importorskip("numba")
-
 
 def test_histograms_of_expected_counts_give_the_density() -> None:
     log_scales = np.array([2.0, 1.2, 0.5, 0.0])

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from quell import circuits
 from quell.errors import InputError
 from quell.qec import rare_error_rates
-from quell.qec.rare_events.faults import FaultModel
-from quell.qec.rare_events.strata import StrataOrder, StrataProblem, StrataRunner, _combinations, log_odds_ratios
+from quell.qec.rare_events.faults import FaultModel, log_odds_ratios
+from quell.qec.rare_events.strata import StrataOrder, StrataProblem, StrataRunner, _combinations
 from quell.qec.rare_events.stratified import StrataEstimator
 
 from .truths import (
