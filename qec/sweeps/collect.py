@@ -298,13 +298,17 @@ class _Sweep:
     def _limits(self, job: Job, num_workers: int) -> ChunkLimits:
         shots_free = self.book.shots_left(job) - self.under_way.shots[job.key]
         sharing = max(1, num_workers // self.book.num_unfinished())
+        # Chunks that begin together share the errors too, or each would bring all of them.
+        sharing_errors = max(sharing, self.under_way.running[job.key] + 1)
         errors_left = self.book.errors_left(job)
         options = job.task.collection_options
         ramp = _FIRST_CHUNK_SECONDS * 2 ** min(self.num_chunks.get(job.key, 0), 10)
         longest = max(_CHUNK_SECONDS, num_workers / _CHUNKS_PER_SECOND)
         return ChunkLimits(
             max_shots=max(-(-shots_free // sharing), min(shots_free, _SMALLEST_CHUNK)),
-            max_errors=None if errors_left is None else -(-errors_left // (self.under_way.running[job.key] + 1)),
+            max_errors=None
+            if errors_left is None
+            else -(-errors_left // max(sharing, self.under_way.running[job.key] + 1)),
             max_seconds=min(ramp, longest, options.max_batch_seconds or longest),
             max_batch=options.max_batch_size,
         )
