@@ -306,9 +306,7 @@ class _Sweep:
         longest = max(_CHUNK_SECONDS, num_workers / _CHUNKS_PER_SECOND)
         return ChunkLimits(
             max_shots=max(-(-shots_free // sharing), min(shots_free, _SMALLEST_CHUNK)),
-            max_errors=None
-            if errors_left is None
-            else -(-errors_left // max(sharing, self.under_way.running[job.key] + 1)),
+            max_errors=None if errors_left is None else -(-errors_left // sharing_errors),
             max_seconds=min(ramp, longest, options.max_batch_seconds or longest),
             max_batch=options.max_batch_size,
         )
