@@ -1,5 +1,21 @@
 """What turns detection events into corrections. Everything here is, or takes, a `sinter.Decoder`."""
 
+from quell.decoders.belief_propagation import BeliefPropagation
+from quell.decoders.edge_graph import EdgeGraph
+from quell.decoders.large_batches import LargeBatches
+from quell.decoders.posterior_matching import PosteriorMatching
+from quell.decoders.predecoder.confidence import choose_confidence
+from quell.decoders.predecoder.predecoded import PreDecoded
+from quell.decoders.predecoder.predecoder import PreDecoder
 from quell.decoders.registry import sinter_decoders
 
-__all__ = ["sinter_decoders"]
+__all__ = [
+    "BeliefPropagation",
+    "EdgeGraph",
+    "LargeBatches",
+    "PosteriorMatching",
+    "PreDecoded",
+    "PreDecoder",
+    "choose_confidence",
+    "sinter_decoders",
+]

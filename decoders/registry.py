@@ -2,19 +2,54 @@
 
 import sinter
 
+from quell.decoders.belief_propagation import BeliefPropagation
+from quell.decoders.large_batches import LargeBatches
+from quell.decoders.predecoder.predecoded import PreDecoded
+from quell.errors import InputError, check_integer
+
 __all__ = ["sinter_decoders"]
 
 
-def sinter_decoders() -> dict[str, sinter.Decoder | sinter.Sampler]:
+def sinter_decoders(
+    *, device: str = "auto", batch_size: int | None = None
+) -> dict[str, sinter.Decoder | sinter.Sampler]:
     """Returns quell's own decoders by name.
 
     The dict is what sinter takes as `custom_decoders`, and this function is what its command line takes as
     `--custom_decoders_module_function quell.decoders:sinter_decoders`. `quell.sweep` and the command `quell` fill it
-    in by themselves. This version brings none beyond those of sinter, which need no entry here.
+    in by themselves. torch is not imported before one of them is compiled.
+
+    - `predecoder`: a network's posteriors as the weights of a matching, in each shot.
+    - `predecoder-residual-pymatching`, `predecoder-residual-pymatching-correlated`: the network commits what it is sure
+      of, and PyMatching gets the events that are left.
+    - `bp-pymatching`: the same with belief propagation in place of a network.
+
+    Args:
+        device: `"auto"`, `"cpu"`, `"cuda"` or `"cuda:1"`.
+        batch_size: Shots that are sampled and decoded at a time, whatever sinter suggests; None for what sinter does.
+            A GPU named as `device` gets 16,384 at a time if this is None.
+
+    Raises:
+        InputError: The device is no string, or the batch size is less than one.
 
     Examples:
         >>> from quell.decoders import sinter_decoders
-        >>> "pymatching" in sinter_decoders()  # sinter's own
-        False
+        >>> sorted(sinter_decoders())[:2]
+        ['bp-pymatching', 'predecoder']
     """
-    return {}
+
+    if not isinstance(device, str):
+        raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:0', …, got {device!r}")
+    if batch_size is not None:
+        check_integer("batch_size", batch_size, minimum=1)
+    elif device.startswith("cuda"):
+        batch_size = 16384
+    decoders: dict[str, sinter.Decoder] = {
+        "predecoder": PreDecoded("pymatching", device=device),
+        "bp-pymatching": PreDecoded("pymatching", source=BeliefPropagation(), handover="residual", device=device),
+    }
+    for inner in ("pymatching", "pymatching-correlated"):
+        decoders[f"predecoder-residual-{inner}"] = PreDecoded(inner, handover="residual", device=device)
+    if batch_size is None:
+        return dict(decoders)
+    return {name: LargeBatches(decoder, batch_size=batch_size) for name, decoder in decoders.items()}

@@ -16,7 +16,10 @@ from quell.cli.options import (
     load_custom_decoders,
     print_json,
 )
+from quell.decoders import sinter_decoders
+from quell.errors import import_extra
 from quell.qec import format_table, table_rows
+from quell.qec.sweeps.identity import AnyDecoder
 
 __all__ = ["sweep"]
 
@@ -35,6 +38,7 @@ def sweep(
     existing: Annotated[list[Path], Many] = [],  # noqa: B006
     workers: Workers = None,
     custom_decoders: CustomDecoders = None,
+    device: str | None = None,
     mix_settings: bool = False,
     json: Json = False,
 ) -> None:
@@ -48,18 +52,22 @@ def sweep(
         distances: Code distances, for example 3 5 7.
         p: Physical error rates, for example 0.004 0.006 0.008, and ranges: 1e-4:1e-3, or 1e-4:1e-3:7 for 7 points.
         basis: Z or X, or both: which logical observable is kept.
-        decoders: Names: pymatching, pymatching-correlated, … as sinter knows them, and those of --custom-decoders.
+        decoders: Names: pymatching, pymatching-correlated, … as sinter knows them; predecoder,
+            predecoder-residual-pymatching, predecoder-residual-pymatching-correlated and bp-pymatching, which are
+            quell's; and those of --custom-decoders.
         max_errors: Errors after which a task is done.
         max_shots: Shots after which a task is done. [default: 10,000,000 if another limit is given]
         target_relative_error: A task is done when its 95 % interval is this narrow, for example 0.1.
         save: CSV file to go on from and to add to.
         existing: Further CSV files whose shots count.
+        device: Where quell's own decoders run: auto, cpu, cuda or cuda:1. A GPU that is named gets batches of 16,384
+            shots, and its results a decoder id of their own. [default: auto, in batches as they grow]
         mix_settings: Allow the file to hold the same decoder with other settings, kept apart.
     """
     stats = quell.sweep(
         memory.tasks(distances, p, [letter.upper() for letter in basis]),
         decoders,
-        custom_decoders=load_custom_decoders(custom_decoders),
+        custom_decoders={**_on_device(device), **load_custom_decoders(custom_decoders)},
         max_errors=max_errors,
         max_shots=max_shots,
         target_relative_error=target_relative_error,
@@ -72,3 +80,13 @@ def sweep(
         print_json({"results": table_rows(stats)})
     else:
         print(format_table(stats))
+
+
+def _on_device(device: str | None) -> dict[str, AnyDecoder]:
+    if device is None:
+        return {}
+    import_extra("torch", "predecoder")
+    from quell.decoders.predecoder.network_posteriors import check_device
+
+    check_device(device)  # at once, and not in a worker
+    return sinter_decoders(device=device)

@@ -1,0 +1,199 @@
+"""The network as a source of posteriors: compiled for a model, run in batches on a CPU or a CUDA device."""
+
+import copy
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quell.decoders.edge_graph import EdgeGraph
+from quell.decoders.posteriors import LOG_ODDS_UNIT, Coordinates, check_bit_packed
+from quell.decoders.predecoder.labels import model_features
+from quell.decoders.predecoder.lattice import Lattice
+from quell.decoders.predecoder.network import PosteriorNetwork
+from quell.errors import InputError
+
+__all__ = ["CompiledNetwork", "check_device", "network_precision"]
+
+# Sites of the grid in a batch, its shots times rounds, rows and columns: what fits the caches, or fills the device.
+_CPU_SITES, _CUDA_SITES = 1 << 17, 1 << 20
+_LARGEST = 32000  # of a log-odds in int16
+
+Forward: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def check_device(device: str) -> torch.device:
+    """Returns the device that a name stands for; `"auto"` is CUDA where there is some.
+
+    Raises:
+        InputError: There is no such device.
+
+    Examples:
+        >>> from quell.decoders.predecoder.network_posteriors import check_device
+        >>> check_device("cpu")
+        device(type='cpu')
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:0', …, got {device!r}") from error
+    if found.type == "cpu":
+        return torch.device("cpu")
+    if found.type != "cuda":
+        raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:0', …, got {device!r}")
+    if not torch.cuda.is_available():
+        raise InputError(
+            f"device {device!r} was asked for, and torch {torch.__version__} sees no CUDA device: pass device='cpu' "
+            f"or 'auto', or install a CUDA build of torch"
+        )
+    count = torch.cuda.device_count()
+    if found.index is not None and found.index >= count:
+        raise InputError(f"device {device!r} was asked for, and there are {count}: cuda:0 to cuda:{count - 1}")
+    return found
+
+
+def network_precision(device: torch.device) -> torch.dtype:
+    """The type that convolutions are fastest in, among those that are exact enough."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    supports = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return torch.bfloat16 if supports is not None and supports() else torch.float32
+
+
+class CompiledNetwork:
+    """A network ready for one model.
+
+    Args:
+        network: The network.
+        graph: The model's edges.
+        coordinates: Of the model's detectors.
+        edges: Which edges' odds are wanted.
+        device: Where to run.
+        batch_size: Shots at a time; None for what suits the device.
+    """
+
+    def __init__(
+        self,
+        network: PosteriorNetwork,
+        graph: EdgeGraph,
+        coordinates: Coordinates,
+        edges: NDArray[np.int64],
+        *,
+        device: torch.device,
+        batch_size: int | None = None,
+    ) -> None:
+        lattice = Lattice.of(graph, coordinates)
+        self.device = device
+        self.shape = lattice.shape
+        self.num_detectors = graph.num_detectors
+        self.precision = network_precision(device)
+        volume = math.prod(lattice.shape)
+        sites = _CPU_SITES if device.type == "cpu" else _CUDA_SITES
+        self.batch_size = batch_size or max(1, sites // volume)
+
+        def put(values: NDArray[np.int64]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
+        shared = graph.shared_probabilities
+        features, prior, _ = model_features(
+            lattice,
+            torch.from_numpy(graph.probabilities),
+            torch.from_numpy(shared),
+            *(torch.from_numpy(values) for values in (lattice.sites, lattice.kinds, lattice.places)),
+        )
+        network = copy.deepcopy(network)  # the caller's stays where it is
+        with torch.inference_mode():
+            static = network.to("cpu", torch.float32).encode(features)
+        self._network = network.to(device, self.precision)
+        self._static = static.to(device, self.precision)
+        self._volume = volume
+        # Where each detector's event goes: its kind is the last index, as the network's memory has it.
+        self._event_places = put(lattice.sites * 2 + lattice.kinds)
+        self._bytes, self._bits = put(np.arange(graph.num_detectors) // 8), put(np.arange(graph.num_detectors) % 8)
+        places = lattice.places[edges]
+        self._places = put(np.maximum(places, 0))
+        flat = prior.reshape(-1).to(device)
+        odds = torch.from_numpy(np.log(graph.probabilities / (1 - graph.probabilities))).float()[edges].to(device)
+        self._known = put((places >= 0).astype(np.int64)).bool()
+        self._prior = torch.where(self._known, flat[self._places], odds)
+        self._all_known = bool(self._known.all())
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+
+    def log_odds(self, events: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Returns log(q / (1 - q)) of each edge, int16 (shots, edges) in units of `LOG_ODDS_UNIT`.
+
+        A device that runs out of memory gets smaller batches from then on.
+
+        Args:
+            events: uint8 (shots, ceil(D/8)): detection events, bit-packed in little-endian order.
+
+        Raises:
+            InputError: The events have another shape or type.
+        """
+        check_bit_packed("events", events, self.num_detectors)
+        found = np.empty((len(events), len(self._places)), dtype=np.int16)
+        start = 0
+        while start < len(events):
+            batch = events[start : start + self.batch_size]
+            try:
+                found[start : start + len(batch)] = self._run(torch.from_numpy(np.ascontiguousarray(batch)))
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size = max(1, min(self.batch_size, len(batch)) // 2)
+                self._graphs.clear()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            start += len(batch)
+        return found
+
+    def _run(self, packed: Tensor) -> NDArray[np.int16]:
+        with torch.inference_mode():
+            if self.device.type == "cpu":
+                return self._forward(packed).numpy()
+            return self._run_on_cuda(packed)
+
+    def _run_on_cuda(self, packed: Tensor) -> NDArray[np.int16]:
+        """Replays a graph that was captured for the next power of two of shots."""
+        num_shots = len(packed)
+        size = min(self.batch_size, 1 << (num_shots - 1).bit_length())
+        if size not in self._graphs:
+            self._graphs[size] = self._captured(size, packed.shape[1])
+        graph, given, answer = self._graphs[size]
+        given[:num_shots].copy_(packed, non_blocking=True)
+        graph.replay()
+        return answer[:num_shots].cpu().numpy()
+
+    def _captured(self, size: int, width: int) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        given = torch.zeros((size, width), dtype=torch.uint8, device=self.device)
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.device(self.device):
+            with torch.cuda.stream(stream):
+                for _ in range(2):  # what is chosen and allocated at the first runs must not be captured
+                    self._forward(given)
+            torch.cuda.current_stream(self.device).wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                answer = self._forward(given)
+        return graph, given, answer
+
+    def _forward(self, packed: Tensor) -> Tensor:
+        """int16 (shots, edges), from uint8 (shots, ceil(D/8)) on the device."""
+        num_shots = len(packed)
+        bits = (packed[:, self._bytes] >> self._bits) & 1
+        flat = torch.zeros((num_shots, self._volume * 2), dtype=self.precision, device=self.device)
+        flat[:, self._event_places] = bits.to(self.precision)
+        added = self._network(flat.view(num_shots, *self.shape, 2), self._static)
+        chosen = added.reshape(num_shots, -1)[:, self._places].float()
+        if not self._all_known:
+            chosen = chosen * self._known
+        odds: Tensor = (chosen + self._prior) / LOG_ODDS_UNIT
+        return odds.round().clamp(-_LARGEST, _LARGEST).to(torch.int16)

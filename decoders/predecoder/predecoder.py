@@ -1,0 +1,169 @@
+"""`PreDecoder`: detection events in, fewer detection events and a Pauli frame out, for any pipeline."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import stim
+from numpy.typing import NDArray
+
+from quell.decoders.edge_graph import EdgeGraph
+from quell.decoders.posterior_matching import PosteriorMatching
+from quell.decoders.posteriors import PosteriorSource, check_bit_packed
+from quell.decoders.predecoder.network_source import NetworkSource
+from quell.errors import CircuitError, InputError
+
+__all__ = ["CompiledPreDecoder", "PreDecoder", "Source", "check_confidence", "source_of"]
+
+Source: TypeAlias = str | Path | PosteriorSource
+
+_SHOTS_AT_A_TIME = 2048
+DEFAULT_CONFIDENCE = 0.95
+
+
+def source_of(source: Source, batch_size: int | None = None) -> PosteriorSource:
+    """Returns the source of posteriors that a name, a path or a source stands for.
+
+    Raises:
+        InputError: It stands for none.
+
+    Examples:
+        >>> from quell.decoders.predecoder.predecoder import source_of
+        >>> source_of("fast").weights
+        'fast'
+    """
+    if isinstance(source, (str, Path)):
+        return NetworkSource(source, batch_size=batch_size)
+    if not callable(getattr(source, "compile", None)) or not callable(getattr(source, "settings_id", None)):
+        raise InputError(
+            f"source must be the name of weights, a path to a safetensors file, or a source of posteriors such as "
+            f"BeliefPropagation(), got {source!r}"
+        )
+    if batch_size is not None:
+        raise InputError("batch_size is a setting of networks: set that of another source where it is made")
+    return source
+
+
+def check_confidence(confidence: object) -> float:
+    """Returns a confidence in [0.5, 1], or raises `InputError`."""
+    if isinstance(confidence, (int, float)) and not isinstance(confidence, bool) and 0.5 <= confidence <= 1:
+        return float(confidence)
+    raise InputError(
+        f"confidence must be between 0.5 (commit every correction) and 1 (commit none), got {confidence!r}"
+    )
+
+
+class PreDecoder:
+    """Corrects what it is sure of, and leaves the rest of the detection events to a decoder of yours.
+
+    Args:
+        source: `"fast"` or `"accurate"`, networks that quell brings, the second for GPUs; a path to weights of your
+            own; or another source of posteriors, such as `BeliefPropagation()`.
+        confidence: How sure it must be, from 0.5 (commit every correction) to 1 (commit none). A cluster of
+            corrections is committed as a whole or not at all.
+        device: `"auto"`, `"cpu"`, `"cuda"` or `"cuda:1"`.
+        batch_size: Shots that a network takes at a time; None for what suits the device. Where memory runs out it is
+            halved.
+
+    Raises:
+        InputError: An argument is outside its limits.
+
+    Examples:
+        >>> import pymatching, stim
+        >>> from quell.decoders import PreDecoder
+        >>> circuit = stim.Circuit.generated("surface_code:rotated_memory_x", distance=5, rounds=5,
+        ...                                  after_clifford_depolarization=0.004)
+        >>> matching = pymatching.Matching(circuit.detector_error_model(decompose_errors=True))
+        >>> dets, _ = circuit.compile_detector_sampler(seed=1).sample(50, separate_observables=True, bit_packed=True)
+        >>> residual, frame = PreDecoder(device="cpu").compile(circuit).apply(dets)
+        >>> predicted = frame ^ matching.decode_batch(residual, bit_packed_shots=True, bit_packed_predictions=True)
+        >>> residual.shape == dets.shape, predicted.shape
+        (True, (50, 1))
+    """
+
+    def __init__(
+        self,
+        source: Source = "fast",
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        device: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        self.source = source_of(source, batch_size)
+        self.confidence = check_confidence(confidence)
+        self.device = device
+
+    def settings_id(self) -> str:
+        """Returns every setting that changes an answer, the weights' SHA-256 among them."""
+        return f"{self.source.settings_id()} confidence={self.confidence!r}"
+
+    def compile(self, model: stim.DetectorErrorModel | stim.Circuit) -> "CompiledPreDecoder":
+        """Prepares for a model.
+
+        Args:
+            model: A detector error model, its errors decomposed and its detectors with coordinates; or a circuit,
+                whose model is made here.
+
+        Raises:
+            InputError: The model or circuit cannot be used; the message says what it lacks.
+            MissingExtraError: torch, safetensors or numba is not installed.
+        """
+        if isinstance(model, stim.Circuit):
+            try:
+                model = model.detector_error_model(decompose_errors=True, approximate_disjoint_errors=True)
+            except ValueError as error:
+                raise CircuitError(f"the circuit has no decomposed detector error model: {error}") from error
+        if not isinstance(model, stim.DetectorErrorModel):
+            raise InputError(f"a stim.DetectorErrorModel or a stim.Circuit is needed, got {type(model).__name__}")
+        return CompiledPreDecoder(self, model)
+
+
+class CompiledPreDecoder:
+    """A pre-decoder ready for one model."""
+
+    def __init__(self, settings: PreDecoder, dem: stim.DetectorErrorModel) -> None:
+        graph = EdgeGraph.of(dem)
+        edges = np.arange(graph.num_edges)
+        self.num_detectors, self.num_observables = graph.num_detectors, graph.num_observables
+        self._confidence = settings.confidence
+        self._posteriors = settings.source.compile(graph, dem.get_detector_coordinates(), edges, device=settings.device)
+        self._matching = PosteriorMatching(graph, edges)
+
+    def apply(self, dets: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Corrects what it is sure of.
+
+        With e the edges that were corrected, each of them a mechanism of the model or a part of one, the residual is
+        `dets` ⊕ H e and the frame is L e, whatever the network says.
+
+        Args:
+            dets: uint8 (shots, ceil(D/8)): detection events, bit-packed in little-endian order as Stim does it.
+
+        Returns:
+            residual: uint8 (shots, ceil(D/8)): the events that are left, for a decoder of the same model.
+            frame: uint8 (shots, ceil(O/8)): the observables that were flipped; xor it with what that decoder predicts.
+
+        Raises:
+            InputError: The events have another shape or type.
+        """
+        check_bit_packed("dets", dets, self.num_detectors)
+        residual = np.empty_like(dets)
+        frame = np.zeros((len(dets), -(-self.num_observables // 8)), dtype=np.uint8)
+        for start in range(0, len(dets), _SHOTS_AT_A_TIME):
+            part = slice(start, start + _SHOTS_AT_A_TIME)
+            log_odds = self._posteriors.log_odds(dets[part])
+            residual[part], masks = self._matching.commit(log_odds, dets[part], confidence=self._confidence)
+            frame[part] = observable_bytes(masks, self.num_observables)
+        return residual, frame
+
+
+def observable_bytes(masks: NDArray[np.uint64], num_observables: int) -> NDArray[np.uint8]:
+    """Returns masks of observables, uint64 (shots,), as bit-packed rows, uint8 (shots, ceil(O/8)).
+
+    Examples:
+        >>> import numpy as np
+        >>> from quell.decoders.predecoder.predecoder import observable_bytes
+        >>> observable_bytes(np.array([1, 512], dtype=np.uint64), 10).tolist()
+        [[1, 0], [0, 2]]
+    """
+    rows = masks.astype("<u8").view(np.uint8).reshape(len(masks), 8)
+    return np.ascontiguousarray(rows[:, : -(-num_observables // 8)])
