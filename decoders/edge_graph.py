@@ -114,6 +114,12 @@ class EdgeGraph:
         parts = self.components[self.ends[:, 0]]
         return np.isin(parts, parts[self.observables != 0])
 
+    @property
+    def correlated_share(self) -> float:
+        """How much of the probability of the edges that matter comes from mechanisms that flip other edges too."""
+        total = float(self.probabilities[self.matters].sum())
+        return float(self.shared_probabilities[self.matters].sum()) / total if total else 0.0
+
     def _odd(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 (E,): the chance of an odd number of flips from mechanisms of these probabilities (M,)."""
         used = self.mechanism_edges >= 0

@@ -6,31 +6,18 @@ that the slack of an edge between two outermost blossoms is its doubled cost les
 small and trees stay local; so each step simply looks through the tree.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ints", "compiled", "perfect_matching"]
+from quell.decoders.matching_compiled import compiled
+
+__all__ = ["Ints", "perfect_matching"]
 
 Ints: TypeAlias = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _FREE, _OUTER, _INNER = 0, 1, 2
-
-
-def compiled(function: Function) -> Function:
-    """Compiles a function once for all processes, or for each where no folder can be written to.
-
-    numba compiles anew when a function's own file changes, not when one changes from which it calls: after changes in
-    one of these files, the files `matching_*.nb?` in `__pycache__` must go.
-    """
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError:
-        return numba.njit(cache=False)(function)
 
 
 class _State(NamedTuple):

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.decoders.matching_blossom import Ints, compiled, perfect_matching
+from quell.decoders.matching_blossom import Ints, perfect_matching
+from quell.decoders.matching_compiled import compiled
 from quell.decoders.matching_search import FAR, Bytes, EdgeLists, Limits, Masks, Odds, Room, Whole, search
 
 __all__ = ["Shot", "exchange_margins", "preselected", "root_of", "solve"]

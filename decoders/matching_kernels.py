@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.decoders.matching_blossom import Ints, compiled
+from quell.decoders.matching_blossom import Ints
+from quell.decoders.matching_compiled import compiled
 from quell.decoders.matching_groups import Shot, exchange_margins, preselected, root_of, solve
 from quell.decoders.matching_search import FAR, Bytes, EdgeLists, Limits, Masks, Odds, Room, Whole, make_room, search
 
@@ -61,6 +62,8 @@ def commit_shots(
     sure = np.empty(len(room.number), dtype=np.int64)
     for number in range(len(events)):
         row = log_odds[number]
+        if not (row >= limits.threshold).any():
+            continue  # nothing is proposed, and nothing is committed
         flipped = preselected(row)
         shot = solve(graph, room, row, events[number], flipped, limits, counts)
         margins = exchange_margins(shot)

@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.decoders.matching_blossom import Ints, compiled
+from quell.decoders.matching_blossom import Ints
+from quell.decoders.matching_compiled import compiled
 
 __all__ = [
     "FAR",

@@ -137,7 +137,8 @@ class PosteriorMatching:
         Corrections that share a detector form a cluster. It is as sure as its least sure part: an edge taken for its
         q > 1/2 by that q; the path from an open event by 1 / (1 + exp(-m)), where the whole matching would weigh m nats
         more if the event exchanged its partner with one other event, or met the boundary along a path that flips other
-        observables. Exchanges that involve more events, or edges that are left out, are not looked at.
+        observables. Exchanges that involve more events, or edges that are left out, are not looked at. A
+        shot in which no edge reaches `min_probability` is left as it is.
 
         Args:
             log_odds: As for `match`.

@@ -2,8 +2,8 @@
 
     python benchmarks/predecoder/compare.py OUT.jsonl --weights accurate --minutes 30 --processes 2
 
-One line for each batch goes to OUT.jsonl, which later runs go on from; `table.py` makes the tables of it. A point is done
-when every arm that is claimed about has enough errors, or after the limit of shots.
+One line for each batch goes to OUT.jsonl, which later runs go on from; `table.py` makes the tables of it. A point is
+done when every arm that is claimed about has enough errors, or after the limit of shots.
 """
 
 import argparse
@@ -38,10 +38,13 @@ def points_of(which: str) -> list[Point]:
         ]
     if which == "noise":
         names = ("si1000", "biased10", "biased100", "pauli25-1", "pauli25-2", "pauli25-3")
-        return [Point("quell", name, basis, d, d, 0.004) for name in names for d in (5, 9) for basis in ("Z", "X")]
+        return [Point("quell", name, basis, d, d, 0.004) for d in (5, 7) for name in names for basis in ("Z", "X")]
     if which == "shapes":
-        return [Point("quell", "uniform", "Z", d, r, 0.006) for d, r in ((3, 3), (5, 1), (5, 30), (7, 2), (15, 5))]
-    raise SystemExit(f"unknown set of points {which!r}: main, noise or shapes")
+        sizes = ((3, 3), (5, 1), (5, 30), (7, 2), (15, 5))
+        return [Point("quell", "uniform", basis, d, r, 0.006) for d, r in sizes for basis in ("Z", "X")]
+    if which == "reference":
+        return [Point("quell", "reference", "X", d, d, p) for p in (0.006, 0.003) for d in (9, 13)]
+    raise SystemExit(f"unknown set of points {which!r}: main, noise, shapes or reference")
 
 
 @functools.lru_cache(maxsize=3)
@@ -80,6 +83,7 @@ def main() -> None:
     parser.add_argument("--distances", type=int, nargs="*")
     parser.add_argument("--p", type=float, nargs="*")
     parser.add_argument("--families", nargs="*")
+    parser.add_argument("--bases", nargs="*")
     parser.add_argument("--largest-batch", type=float, default=1.0, help="factor on the shots in a batch")
     arguments = parser.parse_args()
     points = [
@@ -88,6 +92,7 @@ def main() -> None:
         if (not arguments.distances or point.distance in arguments.distances)
         and (not arguments.p or point.p in arguments.p)
         and (not arguments.families or point.family in arguments.families)
+        and (not arguments.bases or point.basis in arguments.bases)
     ]
     confidences = tuple(zip(("pymatching", "pymatching-correlated"), arguments.confidence, strict=True))
     done: dict[Point, list[dict[str, Any]]] = {point: [] for point in points}

@@ -28,8 +28,8 @@ ARMS = (
 class Point:
     """A circuit: whose, under which noise, in which basis, how large."""
 
-    family: str  # quell, stim, reference
-    noise: str  # uniform, or what its reader knows
+    family: str  # quell or stim
+    noise: str  # uniform, reference, or what noise_model knows
     basis: str
     distance: int
     rounds: int
@@ -46,24 +46,43 @@ class Point:
                 before_measure_flip_probability=self.p,
                 after_reset_flip_probability=self.p,
             )
+        if self.noise == "reference":
+            # Perfect data measurements: the paper's last round is without noise.
+            bare = rotated_surface_memory(self.distance, self.rounds, self.basis)
+            return NoiseModel.pauli25_from_uniform(self.p).apply(with_perfect_readout(bare))
         return rotated_surface_memory(self.distance, self.rounds, self.basis, noise_model(self.noise, self.p))
 
 
+def with_perfect_readout(circuit: stim.Circuit) -> stim.Circuit:
+    """Tags the last measurements, those of the data qubits, as noiseless."""
+    last = max(i for i, step in enumerate(circuit) if step.name in ("M", "MX"))
+    tagged = stim.Circuit()
+    for i, step in enumerate(circuit):
+        if i == last:
+            step = stim.CircuitInstruction(step.name, step.targets_copy(), step.gate_args_copy(), tag="noiseless")
+        tagged.append(step)
+    return tagged
+
+
 def noise_model(name: str, p: float) -> NoiseModel:
+    if name == "uniform":
+        return NoiseModel.uniform_depolarizing(p)
     if name == "si1000":
         return NoiseModel.si1000(p)
     if name.startswith("biased"):
         return NoiseModel.biased(p, float(name.removeprefix("biased")))
-    if name.startswith("pauli25"):
-        # Rates drawn once for each number, log-normal about those of uniform noise.
+    if name.startswith("pauli25-"):
         return pauli25_at_random(p, int(name.removeprefix("pauli25-")))
-    return NoiseModel.uniform_depolarizing(p)
+    raise SystemExit(f"unknown noise {name!r}")
 
 
 def pauli25_at_random(p: float, seed: int) -> NoiseModel:
+    """25 rates, log-normal about those of uniform noise."""
     factors = np.exp(np.random.default_rng(seed).normal(0, 0.7, 25))
-    base = np.array([2 * p / 3] * 4 + [p / 3] * 6 + [p / 15] * 15)
-    return NoiseModel.pauli25(list(map(float, base * factors)))
+    rates = (factors * np.array([2 * p / 3] * 4 + [p / 3] * 6 + [p / 15] * 15)).tolist()
+    return NoiseModel.pauli25(
+        preparation=rates[:2], measurement=rates[2:4], idle_cx=rates[4:7], idle_spam=rates[7:10], cx=rates[10:]
+    )
 
 
 class Bench:
@@ -71,7 +90,8 @@ class Bench:
 
     def __init__(self, point: Point, weights: str, device: str, confidences: dict[str, float]) -> None:
         self.circuit = point.circuit()
-        self.dem = self.circuit.detector_error_model(decompose_errors=True)
+        # As sinter makes it.
+        self.dem = self.circuit.detector_error_model(decompose_errors=True, approximate_disjoint_errors=True)
         self.graph = EdgeGraph.of(self.dem)
         self.plain = pymatching.Matching.from_detector_error_model(self.dem)
         self.correlated = pymatching.Matching.from_detector_error_model(self.dem, enable_correlations=True)
@@ -79,6 +99,7 @@ class Bench:
         self.source: CompiledPosteriors = NetworkSource(weights).compile(
             self.graph, self.dem.get_detector_coordinates(), edges, device=device
         )
+        self.steps_aside = not NetworkSource(weights).helps(self.graph)
         self.mattering = np.flatnonzero(self.graph.matters)
         self.reweighted = PosteriorMatching(self.graph, self.mattering)
         self.committing = PosteriorMatching(self.graph, edges)
@@ -112,13 +133,16 @@ class Bench:
         log_odds = timed("network", lambda: self.source.log_odds(dets))
         chosen = np.ascontiguousarray(log_odds[:, self.mattering])
         masks = timed("reweighted matching", lambda: self.reweighted.match(chosen, dets))
+        if self.steps_aside:
+            masks = matched(self.plain, False, dets)[:, 0].astype(np.uint64)
         wrong["predecoder"] = (masks & np.uint64(1)).astype(np.uint8) != actual[:, 0]
         if residual:
             for name, (matching, correlated) in inner.items():
                 arm = f"predecoder-residual-{name}"
+                confidence = 1.0 if self.steps_aside else self.confidences[name]
                 left, frame = timed(
                     f"{arm} commit",
-                    lambda n=name: self.committing.commit(log_odds, dets, confidence=self.confidences[n]),
+                    lambda c=confidence: self.committing.commit(log_odds, dets, confidence=c),
                 )
                 found = timed(f"{arm} inner", lambda m=matching, c=correlated, e=left: matched(m, c, e))
                 wrong[arm] = ((found ^ (frame & np.uint64(1)).astype(np.uint8)[:, None]) != actual).any(axis=1)

@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 
 from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.posterior_matching import PosteriorMatching
-from quell.decoders.predecoder.predecoded import Inner, compiled_inner
-from quell.decoders.predecoder.predecoder import Source, check_confidence, observable_bytes, source_of
+from quell.decoders.predecoder.predecoded import Inner, check_inner, compiled_inner
+from quell.decoders.predecoder.predecoder import (
+    Source,
+    check_confidence,
+    decomposed_model,
+    observable_bytes,
+    source_of,
+    steps_aside,
+)
 from quell.errors import InputError, check_integer, check_probability
 
 __all__ = ["CONFIDENCES", "ConfidenceChoice", "ConfidenceRow", "choose_confidence"]
@@ -65,7 +72,7 @@ def choose_confidence(
     source: Source = "fast",
     num_shots: int = 20_000,
     seed: int = 1,
-    max_events_left: float = 0.2,
+    max_events_left: float = 0.15,
     max_ratio: float = 1.05,
     confidences: Sequence[float] = CONFIDENCES,
     device: str = "auto",
@@ -86,6 +93,8 @@ def choose_confidence(
         confidences: To choose among, each between 0.5 and 1.
         device: As for `PreDecoder`.
 
+    A circuit for which the pre-decoder steps aside counts as one in which nothing is committed.
+
     Raises:
         InputError: An argument is outside its limits, or an inner decoder cannot be used for a circuit.
 
@@ -103,16 +112,20 @@ def choose_confidence(
     check_probability("max_events_left", max_events_left)
     tried = sorted({check_confidence(confidence) for confidence in confidences})
     posteriors = source_of(source)
+    check_inner(inner)
     counts = np.zeros((len(tried), 3), dtype=np.int64)  # errors, errors of both, events left
     alone, events, shots = 0, 0, 0
     for number, circuit in enumerate(circuits):
-        dem = circuit.detector_error_model(decompose_errors=True)
+        if not isinstance(circuit, stim.Circuit):
+            raise InputError(f"circuits must be stim.Circuits, got {type(circuit).__name__}; pass a list even for one")
+        dem = decomposed_model(circuit)
         graph = EdgeGraph.of(dem)
         edges = np.arange(graph.num_edges)
         matching = PosteriorMatching(graph, edges)
         decoder = compiled_inner(inner, dem)
         sampler = circuit.compile_detector_sampler(seed=seed + number)
         dets, actual = sampler.sample(num_shots, separate_observables=True, bit_packed=True)
+        aside = steps_aside(posteriors, graph)
         log_odds = posteriors.compile(graph, dem.get_detector_coordinates(), edges, device=device).log_odds(dets)
 
         def wrong(
@@ -130,7 +143,7 @@ def choose_confidence(
         events += _num_bits(dets)
         shots += num_shots
         for row, confidence in enumerate(tried):
-            left, masks = matching.commit(log_odds, dets, confidence=confidence)
+            left, masks = matching.commit(log_odds, dets, confidence=1.0 if aside else confidence)
             wrong_now = wrong(left, observable_bytes(masks, graph.num_observables))
             counts[row] += wrong_now.sum(), (wrong_now & wrong_alone).sum(), _num_bits(left)
     if not shots:

@@ -142,9 +142,11 @@ class CompiledNetwork:
         while start < len(events):
             batch = events[start : start + self.batch_size]
             try:
-                found[start : start + len(batch)] = self._run(torch.from_numpy(np.ascontiguousarray(batch)))
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
+                # torch warns of arrays that are read-only, though nothing is written.
+                own = np.require(batch, requirements=["C_CONTIGUOUS", "WRITEABLE"])
+                found[start : start + len(batch)] = self._run(torch.from_numpy(own))
+            except RuntimeError as error:
+                if self.batch_size == 1 or not _is_out_of_memory(error):
                     raise
                 self.batch_size = max(1, min(self.batch_size, len(batch)) // 2)
                 self._graphs.clear()
@@ -197,3 +199,8 @@ class CompiledNetwork:
             chosen = chosen * self._known
         odds: Tensor = (chosen + self._prior) / LOG_ODDS_UNIT
         return odds.round().clamp(-_LARGEST, _LARGEST).to(torch.int16)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device, or the host, had no room; torch has a type only for the first."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -12,17 +12,18 @@ from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.posterior_matching import PosteriorMatching
 from quell.decoders.posteriors import check_bit_packed
 from quell.decoders.predecoder.predecoder import (
-    DEFAULT_CONFIDENCE,
     PreDecoder,
     Source,
     check_confidence,
+    confidence_before,
     observable_bytes,
     source_of,
+    steps_aside,
 )
 from quell.decoders.settings import decoder_settings
 from quell.errors import InputError, check_known
 
-__all__ = ["HANDOVERS", "CompiledPreDecoded", "Inner", "PreDecoded", "compiled_inner"]
+__all__ = ["HANDOVERS", "CompiledPreDecoded", "Inner", "PreDecoded", "check_inner", "compiled_inner"]
 
 HANDOVERS = ("auto", "residual", "reweight")
 _MATCHINGS = ("pymatching", "pymatching-correlated")
@@ -31,12 +32,23 @@ _SHOTS_AT_A_TIME = 2048
 Inner: TypeAlias = str | sinter.Decoder | pymatching.Matching
 
 
+def check_inner(inner: object) -> None:
+    """Raises `InputError` unless it is a decoder by name, a `sinter.Decoder` or a `pymatching.Matching`."""
+    if isinstance(inner, str):
+        check_known("decoder", inner, sinter.BUILT_IN_DECODERS)
+    elif not isinstance(inner, (sinter.Decoder, pymatching.Matching)):
+        raise InputError(
+            f"inner must be the name of a decoder, a sinter.Decoder or a pymatching.Matching, got {inner!r}"
+        )
+
+
 class PreDecoded(sinter.Decoder):
     """A pre-decoder and, after it, another decoder.
 
     There are two ways to hand over. `"reweight"`: each shot's matching graph carries the posteriors as its weights, and
     a minimum-weight matching decides; the more accurate way. `"residual"`: corrections that are sure are committed, and
-    the inner decoder gets the events that are left, in the model that it knows.
+    the inner decoder gets the events that are left, in the model that it knows. As for `PreDecoder`, noise without
+    correlations is left to plain matching, or to the inner decoder.
 
     Args:
         inner: A name that sinter knows, a `sinter.Decoder`, or a `pymatching.Matching` of the model.
@@ -75,12 +87,7 @@ class PreDecoded(sinter.Decoder):
         batch_size: int | None = None,
     ) -> None:
         check_known("handover", handover, HANDOVERS)
-        if isinstance(inner, str):
-            check_known("decoder", inner, sinter.BUILT_IN_DECODERS)
-        elif not isinstance(inner, (sinter.Decoder, pymatching.Matching)):
-            raise InputError(
-                f"inner must be the name of a decoder, a sinter.Decoder or a pymatching.Matching, got {inner!r}"
-            )
+        check_inner(inner)
         is_matching = isinstance(inner, pymatching.Matching) or (isinstance(inner, str) and inner in _MATCHINGS)
         if handover == "reweight" and not is_matching:
             raise InputError(
@@ -123,8 +130,7 @@ class PreDecoded(sinter.Decoder):
         if self.confidence is not None:
             return self.confidence
         name = "pymatching" if isinstance(self.inner, pymatching.Matching) else self.inner
-        chosen = getattr(self.source, "confidence_before", None)
-        return DEFAULT_CONFIDENCE if chosen is None else float(chosen(name if isinstance(name, str) else "other"))
+        return confidence_before(self.source, name if isinstance(name, str) else "other")
 
     def compile_decoder_for_dem(self, *, dem: stim.DetectorErrorModel) -> "CompiledPreDecoded":
         """Prepares for a model, as sinter asks.
@@ -164,13 +170,16 @@ class _Reweighted:
 
     def __init__(self, settings: PreDecoded, dem: stim.DetectorErrorModel) -> None:
         graph = EdgeGraph.of(dem)
-        _check_matching(settings.inner, graph.num_detectors)
+        _check_matching(settings.inner, graph.num_detectors, graph.num_observables)
         edges = np.flatnonzero(graph.matters)
         self.num_observables = graph.num_observables
         self.posteriors = settings.source.compile(graph, dem.get_detector_coordinates(), edges, device=settings.device)
         self.matching = PosteriorMatching(graph, edges)
+        self.instead = compiled_inner(settings.inner, dem) if steps_aside(settings.source, graph) else None
 
     def __call__(self, events: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.instead is not None:
+            return self.instead.decode_shots_bit_packed(bit_packed_detection_event_data=events)
         return observable_bytes(self.matching.match(self.posteriors.log_odds(events), events), self.num_observables)
 
 
@@ -213,10 +222,15 @@ class _MatchingEdges:
     def __init__(self, matching: pymatching.Matching) -> None:
         self.edges = matching.edges()
         self.boundary = sorted(matching.boundary)
-        self.num_detectors = matching.num_detectors
+        # Nodes and observables without edges count too: they make the width of events and of predictions.
+        self.num_nodes, self.num_fault_ids = matching.num_nodes, matching.num_fault_ids
 
     def matching(self) -> pymatching.Matching:
-        matching = pymatching.Matching()
+        empty = stim.DetectorErrorModel()
+        if self.num_nodes:
+            empty.append("detector", [], [stim.target_relative_detector_id(self.num_nodes - 1)])
+        matching = pymatching.Matching(empty)
+        matching.ensure_num_fault_ids(self.num_fault_ids)
         for first, second, attributes in self.edges:
             known = {key: value for key, value in attributes.items() if key in ("fault_ids", "weight")}
             # PyMatching says -1 where it was told no probability.
@@ -231,10 +245,14 @@ class _MatchingEdges:
         return matching
 
 
-def _check_matching(inner: object, num_detectors: int) -> None:
-    if isinstance(inner, pymatching.Matching) and inner.num_detectors != num_detectors:
+def _check_matching(inner: object, num_detectors: int, num_observables: int) -> None:
+    # Fewer observables may be meant: those that no edge flips.
+    if isinstance(inner, pymatching.Matching) and (
+        inner.num_detectors != num_detectors or inner.num_fault_ids > num_observables
+    ):
         raise InputError(
-            f"the pymatching.Matching has {inner.num_detectors} detectors and the model {num_detectors}: make it with "
+            f"the pymatching.Matching has {inner.num_detectors} detectors and {inner.num_fault_ids} observables "
+            f"(fault_ids), and the model {num_detectors} and {num_observables}: make it with "
             f"pymatching.Matching.from_detector_error_model of the same model"
         )
 
@@ -245,7 +263,7 @@ def compiled_inner(inner: Inner, dem: stim.DetectorErrorModel) -> sinter.Compile
     Raises:
         InputError: It cannot be used for this model.
     """
-    _check_matching(inner, dem.num_detectors)
+    _check_matching(inner, dem.num_detectors, dem.num_observables)
     if isinstance(inner, pymatching.Matching):
         return _CompiledMatching(inner)
     decoder = sinter.BUILT_IN_DECODERS[inner] if isinstance(inner, str) else inner

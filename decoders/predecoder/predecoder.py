@@ -1,5 +1,7 @@
 """`PreDecoder`: detection events in, fewer detection events and a Pauli frame out, for any pipeline."""
 
+import numbers
+import warnings
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,12 +15,21 @@ from quell.decoders.posteriors import PosteriorSource, check_bit_packed
 from quell.decoders.predecoder.network_source import NetworkSource
 from quell.errors import CircuitError, InputError
 
-__all__ = ["CompiledPreDecoder", "PreDecoder", "Source", "check_confidence", "source_of"]
+__all__ = [
+    "CompiledPreDecoder",
+    "PreDecoder",
+    "Source",
+    "check_confidence",
+    "confidence_before",
+    "decomposed_model",
+    "observable_bytes",
+    "source_of",
+]
 
 Source: TypeAlias = str | Path | PosteriorSource
 
 _SHOTS_AT_A_TIME = 2048
-DEFAULT_CONFIDENCE = 0.95
+_CONFIDENCE = 0.95  # where a source does not say
 
 
 def source_of(source: Source, batch_size: int | None = None) -> PosteriorSource:
@@ -44,23 +55,59 @@ def source_of(source: Source, batch_size: int | None = None) -> PosteriorSource:
     return source
 
 
+def confidence_before(source: PosteriorSource, inner: str) -> float:
+    """How sure corrections must be before a decoder, as the source says, or 0.95 where it does not.
+
+    Args:
+        source: Whose posteriors.
+        inner: `"pymatching"`, `"pymatching-correlated"`, or anything else.
+    """
+    chosen = getattr(source, "confidence_before", None)
+    return _CONFIDENCE if chosen is None else float(chosen(inner))
+
+
+def steps_aside(source: PosteriorSource, graph: EdgeGraph) -> bool:
+    """Whether a source of posteriors is better left out for a model; if so, a warning says why."""
+    helps = getattr(source, "helps", None)
+    if helps is None or helps(graph):
+        return False
+    warnings.warn(
+        f"the pre-decoder steps aside: {graph.correlated_share:.1%} of the noise on this model's edges is correlated, "
+        f"too little for a network to be better than matching; the decoder behind it gets all events",
+        stacklevel=3,
+    )
+    return True
+
+
 def check_confidence(confidence: object) -> float:
     """Returns a confidence in [0.5, 1], or raises `InputError`."""
-    if isinstance(confidence, (int, float)) and not isinstance(confidence, bool) and 0.5 <= confidence <= 1:
+    if isinstance(confidence, numbers.Real) and not isinstance(confidence, bool) and 0.5 <= float(confidence) <= 1:
         return float(confidence)
     raise InputError(
         f"confidence must be between 0.5 (commit every correction) and 1 (commit none), got {confidence!r}"
     )
 
 
+def decomposed_model(circuit: stim.Circuit) -> stim.DetectorErrorModel:
+    """Returns a circuit's model with its errors decomposed, or raises `CircuitError`."""
+    try:
+        return circuit.detector_error_model(decompose_errors=True, approximate_disjoint_errors=True)
+    except ValueError as error:
+        raise CircuitError(f"the circuit has no decomposed detector error model: {error}") from error
+
+
 class PreDecoder:
     """Corrects what it is sure of, and leaves the rest of the detection events to a decoder of yours.
+
+    Under noise with next to no correlations between edges (strongly biased, or phenomenological) matching has nothing
+    to gain from a network: it steps aside, with a warning, and leaves all events.
 
     Args:
         source: `"fast"` or `"accurate"`, networks that quell brings, the second for GPUs; a path to weights of your
             own; or another source of posteriors, such as `BeliefPropagation()`.
         confidence: How sure it must be, from 0.5 (commit every correction) to 1 (commit none). A cluster of
-            corrections is committed as a whole or not at all.
+            corrections is committed as a whole or not at all. None for what was chosen for a matching behind it;
+            `choose_confidence` finds that of another decoder.
         device: `"auto"`, `"cpu"`, `"cuda"` or `"cuda:1"`.
         batch_size: Shots that a network takes at a time; None for what suits the device. Where memory runs out it is
             halved.
@@ -85,13 +132,18 @@ class PreDecoder:
         self,
         source: Source = "fast",
         *,
-        confidence: float = DEFAULT_CONFIDENCE,
+        confidence: float | None = None,
         device: str = "auto",
         batch_size: int | None = None,
     ) -> None:
         self.source = source_of(source, batch_size)
-        self.confidence = check_confidence(confidence)
+        self._confidence = None if confidence is None else check_confidence(confidence)
         self.device = device
+
+    @property
+    def confidence(self) -> float:
+        """How sure it must be; read from the weights' card where it was not given."""
+        return confidence_before(self.source, "pymatching") if self._confidence is None else self._confidence
 
     def settings_id(self) -> str:
         """Returns every setting that changes an answer, the weights' SHA-256 among them."""
@@ -109,10 +161,7 @@ class PreDecoder:
             MissingExtraError: torch, safetensors or numba is not installed.
         """
         if isinstance(model, stim.Circuit):
-            try:
-                model = model.detector_error_model(decompose_errors=True, approximate_disjoint_errors=True)
-            except ValueError as error:
-                raise CircuitError(f"the circuit has no decomposed detector error model: {error}") from error
+            model = decomposed_model(model)
         if not isinstance(model, stim.DetectorErrorModel):
             raise InputError(f"a stim.DetectorErrorModel or a stim.Circuit is needed, got {type(model).__name__}")
         return CompiledPreDecoder(self, model)
@@ -126,8 +175,10 @@ class CompiledPreDecoder:
         edges = np.arange(graph.num_edges)
         self.num_detectors, self.num_observables = graph.num_detectors, graph.num_observables
         self._confidence = settings.confidence
+        # Also where it steps aside, so that a model it cannot read is refused whatever its noise.
         self._posteriors = settings.source.compile(graph, dem.get_detector_coordinates(), edges, device=settings.device)
         self._matching = PosteriorMatching(graph, edges)
+        self._steps_aside = steps_aside(settings.source, graph)
 
     def apply(self, dets: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Corrects what it is sure of.
@@ -146,8 +197,10 @@ class CompiledPreDecoder:
             InputError: The events have another shape or type.
         """
         check_bit_packed("dets", dets, self.num_detectors)
-        residual = np.empty_like(dets)
         frame = np.zeros((len(dets), -(-self.num_observables // 8)), dtype=np.uint8)
+        if self._steps_aside:
+            return dets.copy(), frame
+        residual = np.empty_like(dets)
         for start in range(0, len(dets), _SHOTS_AT_A_TIME):
             part = slice(start, start + _SHOTS_AT_A_TIME)
             log_odds = self._posteriors.log_odds(dets[part])

@@ -31,7 +31,15 @@ from quell.decoders.predecoder.network import NetworkConfig, PosteriorNetwork
 from quell.decoders.predecoder.network_file import StoredNetwork, read_tensors, write_tensors
 from quell.errors import DataError, InputError, StorageError, check_integer, check_probability
 
-__all__ = ["Progress", "Trainer", "TrainingConfig", "cross_entropy", "training_circuits"]
+__all__ = [
+    "Progress",
+    "Trainer",
+    "TrainingConfig",
+    "cross_entropy",
+    "edge_losses",
+    "training_circuits",
+    "training_models",
+]
 
 _BASE_P = 0.006  # the pool's models are made at this strength, and scaled
 _CHECKPOINT = "quell_predecoder_training"
@@ -142,9 +150,9 @@ class Progress:
     loss: float
 
 
-def training_circuits(distance: int, rounds: int) -> list[stim.Circuit]:
+def training_circuits(distance: int, rounds: int, p: float = _BASE_P) -> list[stim.Circuit]:
     """The circuits of one size in the pool: both bases of quell's memories in both orientations, and of Stim's."""
-    noise = NoiseModel.uniform_depolarizing(_BASE_P)
+    noise = NoiseModel.uniform_depolarizing(p)
     ours = [
         rotated_surface_memory(distance, rounds, basis, noise, orientation=orientation)
         for basis in ("X", "Z")
@@ -155,34 +163,41 @@ def training_circuits(distance: int, rounds: int) -> list[stim.Circuit]:
             f"surface_code:rotated_memory_{basis}",
             distance=distance,
             rounds=rounds,
-            after_clifford_depolarization=_BASE_P,
-            before_round_data_depolarization=_BASE_P,
-            before_measure_flip_probability=_BASE_P,
-            after_reset_flip_probability=_BASE_P,
+            after_clifford_depolarization=p,
+            before_round_data_depolarization=p,
+            before_measure_flip_probability=p,
+            after_reset_flip_probability=p,
         )
         for basis in ("x", "z")
     ]
     return ours + theirs
 
 
-def _models(volume: tuple[int, int]) -> list[tuple[EdgeGraph, Lattice]]:
+def training_models(volume: tuple[int, int], p: float = _BASE_P) -> list[tuple[EdgeGraph, Lattice]]:
+    """The models of these circuits, at a distance and number of rounds."""
     models = []
-    for circuit in training_circuits(*volume):
+    for circuit in training_circuits(*volume, p):
         dem = circuit.detector_error_model(decompose_errors=True)
         graph = EdgeGraph.of(dem)
         models.append((graph, Lattice.of(graph, dem.get_detector_coordinates())))
     return models
 
 
-def cross_entropy(network: PosteriorNetwork, batch: Batch, *, mixed_precision: bool) -> Tensor:
-    """The cross-entropy of all edges, over that of the prior odds: 1 for a network that adds nothing."""
+def edge_losses(network: PosteriorNetwork, batch: Batch, *, mixed_precision: bool) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of each edge by the network, and by the prior odds alone; 0 where there is no edge."""
     with torch.autocast(batch.events.device.type, torch.bfloat16, enabled=mixed_precision):
         added = network(batch.events, network.encode(batch.features))
     losses = functional.binary_cross_entropy_with_logits(added.float() + batch.prior, batch.labels, reduction="none")
     before = functional.binary_cross_entropy_with_logits(
         batch.prior.expand_as(batch.labels), batch.labels, reduction="none"
     )
-    return (losses * batch.exists).sum() / (before * batch.exists).sum()
+    return losses * batch.exists, before * batch.exists
+
+
+def cross_entropy(network: PosteriorNetwork, batch: Batch, *, mixed_precision: bool) -> Tensor:
+    """The cross-entropy of all edges, over that of the prior odds: 1 for a network that adds nothing."""
+    losses, before = edge_losses(network, batch, mixed_precision=mixed_precision)
+    return losses.sum() / before.sum()
 
 
 class Trainer:
@@ -234,10 +249,10 @@ class Trainer:
         volumes = list(dict.fromkeys(self.config.volumes))
         models: Sequence[list[tuple[EdgeGraph, Lattice]]]
         if num_processes == 1 or len(volumes) == 1:
-            models = [_models(volume) for volume in volumes]
+            models = [training_models(volume) for volume in volumes]
         else:
             with ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn")) as executor:
-                models = list(executor.map(_models, volumes))
+                models = list(executor.map(training_models, volumes))
         samplers = {
             volume: [LatticeSampler(graph, lattice, self.device) for graph, lattice in found]
             for volume, found in zip(volumes, models, strict=True)

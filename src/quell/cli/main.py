@@ -17,6 +17,7 @@ from quell.cli.circuit import circuit
 from quell.cli.demo import demo
 from quell.cli.flip_rate import train_flip_rate
 from quell.cli.mitigate import mitigate
+from quell.cli.predecoder import train_predecoder
 from quell.cli.rare import rare
 from quell.cli.shards import merge, plan, run_shard
 from quell.cli.sweep import sweep
@@ -43,6 +44,7 @@ app.command(table)
 app.command(circuit)
 app.command(mitigate)
 app.command(train_flip_rate)
+app.command(train_predecoder)
 app.command(demo)
 
 
