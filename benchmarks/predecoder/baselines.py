@@ -23,7 +23,7 @@ from tables import write_table
 
 from quell.decoders import BeliefPropagation, PreDecoded
 
-SHOTS = {(5, 0.006): 40_000, (7, 0.006): 12_000, (5, 0.003): 120_000}
+SHOTS = {(5, 0.006): 40_000, (7, 0.006): 12_000}
 BATCH = 1000
 SEED = 500_000
 
