@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quell.decoders.edge_graph import EdgeGraph
+from quell.decoders.factor_graph import Factors, Segments, gallager, put
 from quell.decoders.posteriors import LOG_ODDS_UNIT, Coordinates, check_bit_packed
 from quell.errors import InputError, check_integer, check_known, check_probability, import_extra
 
@@ -26,10 +27,8 @@ Method: TypeAlias = Literal["min_sum", "product_sum"]
 _METHODS: tuple[str, ...] = get_args(Method)
 
 _LARGEST = 32000  # of a log-odds in int16
-_LARGEST_PRIOR = 60.0  # nat: a mechanism of probability 1 would have an infinite one
 _LARGEST_MESSAGE = 60.0  # nat
 _NEVER = 80.0  # nat: the log-odds of what never happens; their exponential is still a float32
-_SMALLEST = 1e-30  # stands for 0 where 0 would make an infinity
 # Scales the messages of min_sum, which are too sure. Of 0.6 and 0.9, 0.6 left fewer logical errors at d = 5, p = 0.006.
 _MIN_SUM_SCALE = 0.6
 # Of what one iteration holds, per shot and per pair of a mechanism and a detector.
@@ -134,25 +133,25 @@ class CompiledBeliefPropagation:
         self.num_iterations, self.damping, self.method = settings.num_iterations, settings.damping, settings.method
         self.num_detectors = graph.num_detectors
         self.device = device
-        factors = _Factors.of(graph)
-        checks = _Segments(factors.slot_checks, graph.num_detectors, device)
+        factors = Factors.of(graph)
+        checks = Segments(factors.slot_checks, graph.num_detectors, device)
         self._checks = checks
         # Variables, too, stand in order of their degrees: what reaches those of one degree is added row by row.
-        variables = _Segments(factors.slot_variables[checks.order], len(factors.prior), device)
-        self._prior = _put(factors.prior[variables.segments].astype(np.float32), device)
-        self._slot_variables = _put(variables.rank[factors.slot_variables[checks.order]], device)
-        self._variable_slots = [_put(slots, device) for slots in variables.tables()]
+        variables = Segments(factors.slot_variables[checks.order], len(factors.prior), device)
+        self._prior = put(factors.prior[variables.segments].astype(np.float32), device)
+        self._slot_variables = put(variables.rank[factors.slot_variables[checks.order]], device)
+        self._variable_slots = [put(slots, device) for slots in variables.tables()]
         detectors = checks.segments
-        self._event_bytes, self._event_bits = _put(detectors // 8, device), _put(detectors % 8, device)
+        self._event_bytes, self._event_bits = put(detectors // 8, device), put(detectors % 8, device)
 
-        self._pairs = _Segments(factors.pair_edges, graph.num_edges, device)
+        self._pairs = Segments(factors.pair_edges, graph.num_edges, device)
         order = self._pairs.order
-        self._pair_variables = _put(variables.rank[factors.pair_variables[order]], device)
-        self._pair_weights = [_put(weights[order, None].astype(np.float32), device) for weights in factors.pair_weights]
-        self._together = _put(factors.pair_together[order, None], device)
+        self._pair_variables = put(variables.rank[factors.pair_variables[order]], device)
+        self._pair_weights = [put(weights[order, None].astype(np.float32), device) for weights in factors.pair_weights]
+        self._together = put(factors.pair_together[order, None], device)
         self._any_apart = not factors.pair_together.all()
         self._ends = [_End.of(end, graph, factors, checks, self._pairs, device) for end in range(2)]
-        self._wanted = _put(self._pairs.rank[edges], device)
+        self._wanted = put(self._pairs.rank[edges], device)
 
         held = _BYTES_PER_SLOT * max(1, len(factors.slot_checks), len(factors.pair_edges))
         budget = _CPU_BYTES if device.type == "cpu" else _CUDA_BYTES
@@ -217,7 +216,7 @@ class CompiledBeliefPropagation:
         num_shots = len(packed)
         packed = np.pad(packed, ((0, -num_shots % _BATCH_STEP), (0, 0)))
         with torch.inference_mode():
-            rows = _put(packed.T, self.device)
+            rows = put(packed.T, self.device)
             events = ((rows[self._event_bytes] >> self._event_bits[:, None]) & 1).float()
             answer = self._edges(self._propagate(events), events).div_(-LOG_ODDS_UNIT)
             return answer.round().clamp(-_LARGEST, _LARGEST).to(torch.int16).T[:num_shots].cpu().numpy()
@@ -251,10 +250,10 @@ class CompiledBeliefPropagation:
 
     def _product_sum(self, sizes: "Tensor") -> "Tensor":
         """The size of each answer of a check to messages of these sizes, all float32 (slots, shots)."""
-        terms = _gallager(sizes)
+        terms = gallager(sizes)
         # In double precision, or what is left of a sum after its largest term is taken out again would be lost.
         others = self._checks.sum(terms.double()).index_select(0, self._checks.of_slot).sub_(terms)
-        return _gallager(others.float())
+        return gallager(others.float())
 
     def _min_sum(self, sizes: "Tensor") -> "Tensor":
         """The same, approximated by the smallest of the other messages."""
@@ -279,7 +278,7 @@ class CompiledBeliefPropagation:
             odd_if_odd, even_if_odd, odd_if_even, even_if_even = self._pair_weights
             parts = torch.log((even_if_even + even_if_odd * odds) / (odd_if_even + odd_if_odd * odds))
             apart = self._pairs.odd(parts.masked_fill_(self._together, _NEVER))
-            sizes = _gallager(_gallager(found.abs()) + _gallager(apart.abs()))
+            sizes = gallager(gallager(found.abs()) + gallager(apart.abs()))
             found = sizes.copysign_(found).mul_(torch.sign(apart))
         return found.index_select(0, self._wanted)
 
@@ -291,7 +290,7 @@ class CompiledBeliefPropagation:
         matching were the same; the chances are better calibrated, which matters where they are committed.
         """
         to_checks = beliefs.index_select(0, self._slot_variables).sub_(to_variables)
-        terms = _gallager(to_checks.abs())
+        terms = gallager(to_checks.abs())
         negative = (to_checks < 0).float()
         totals = self._checks.sum(terms.double())
         odd = self._checks.sum(negative) + events
@@ -300,7 +299,7 @@ class CompiledBeliefPropagation:
         for end in self._ends:
             elsewhere -= to_variables.index_select(0, end.slots).mul_(end.mine)
             own = self._pairs.sum(terms.index_select(0, end.slots).mul_(end.mine).double())
-            sizes = _gallager((totals.index_select(0, end.checks) - own).float()).clamp_(max=_LARGEST_MESSAGE)
+            sizes = gallager((totals.index_select(0, end.checks) - own).float()).clamp_(max=_LARGEST_MESSAGE)
             others = odd.index_select(0, end.checks)
             others -= self._pairs.sum(negative.index_select(0, end.slots).mul_(end.mine))
             messages.append(sizes.mul_(1 - 2 * others.remainder_(2)).mul_(end.exists))
@@ -328,9 +327,9 @@ class _End:
         cls,
         end: int,
         graph: EdgeGraph,
-        factors: "_Factors",
-        checks: "_Segments",
-        pairs: "_Segments",
+        factors: "Factors",
+        checks: "Segments",
+        pairs: "Segments",
         device: "torch.device",
     ) -> "_End":
         detectors = graph.ends[pairs.segments, end]
@@ -340,166 +339,15 @@ class _End:
         rank = np.append(checks.rank, 0)
         place = np.append(np.argsort(checks.order), 0)
         return cls(
-            checks=_put(rank[detectors], device),
-            exists=_put(((detectors >= 0) & used[pairs.segments])[:, None], device),
-            slots=_put(place[slots], device),
-            mine=_put(((slots >= 0) & factors.pair_together[pairs.order])[:, None], device),
+            checks=put(rank[detectors], device),
+            exists=put(((detectors >= 0) & used[pairs.segments])[:, None], device),
+            slots=put(place[slots], device),
+            mine=put(((slots >= 0) & factors.pair_together[pairs.order])[:, None], device),
         )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Factors:
-    """The factor graph of a model. Mechanisms that flip the same detectors are one variable: no event tells them apart.
-
-    Attributes:
-        prior: float64 (V,): log((1 - p) / p) of each variable.
-        slot_variables, slot_checks: int64 (F,): which variable flips which detector.
-        pair_edges, pair_variables: int64 (P,): which edge may be flipped by which variable.
-        pair_weights: Four of float64 (P,): the chance that the variable's mechanisms flip the edge an odd number of
-            times, and an even one, if the variable is odd; the same two if it is even.
-        pair_slots: int64 (P, 2): the slots of the variable and the ends of the edge; -1 where it does not flip an end.
-        pair_together: bool (P,): whether the variable always flips the edge and all of its ends.
-    """
-
-    prior: NDArray[np.float64]
-    slot_variables: NDArray[np.int64]
-    slot_checks: NDArray[np.int64]
-    pair_edges: NDArray[np.int64]
-    pair_variables: NDArray[np.int64]
-    pair_weights: tuple[NDArray[np.float64], ...]
-    pair_slots: NDArray[np.int64]
-    pair_together: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, graph: EdgeGraph) -> "_Factors":
-        detectors = np.append(graph.ends, [[-1, -1]], axis=0)[graph.mechanism_edges]
-        flipped = _odd_ones(detectors.reshape(len(detectors), 2 * graph.mechanism_edges.shape[1]))
-        kinds, variable_of = np.unique(flipped, axis=0, return_inverse=True)
-        variable_of = variable_of.reshape(-1)
-        slot_variables, column = np.nonzero(kinds >= 0)
-        slot_checks = kinds[slot_variables, column].astype(np.int64)
-
-        # 1 - 2p multiplies where mechanisms join. None is exactly 0, so that a factor can be divided out again.
-        factors = 1 - 2 * graph.mechanism_probabilities
-        factors = np.where(np.abs(factors) < 1e-60, 1e-60, factors)
-        whole = np.ones(len(kinds))
-        np.multiply.at(whole, variable_of, factors)
-        edges = _odd_ones(graph.mechanism_edges)
-        mechanism, place = np.nonzero(edges >= 0)
-        pairs, pair_of = np.unique(
-            np.stack([edges[mechanism, place], variable_of[mechanism]], axis=1), axis=0, return_inverse=True
-        )
-        pair_of = pair_of.reshape(-1)
-        inside = np.ones(len(pairs))
-        np.multiply.at(inside, pair_of, factors[mechanism])
-        variables = pairs[:, 1]
-        # Where all of the variable's mechanisms flip the edge, the rest is empty, not the rounding of a quotient.
-        everything = np.bincount(pair_of, minlength=len(pairs)) == np.bincount(variable_of)[variables]
-        rest = np.where(everything, 1.0, whole[variables] / inside)
-        # A variable that is never odd, or never even, has no chances if it is: any will do.
-        odd = np.maximum((1 - whole[variables]) / 2, 1e-300)
-        even = np.maximum((1 + whole[variables]) / 2, 1e-300)
-        odd_inside, even_inside = (1 - inside) / 2, (1 + inside) / 2
-        odd_rest, even_rest = (1 - rest) / 2, (1 + rest) / 2
-        p = (1 - whole) / 2
-        with np.errstate(divide="ignore"):
-            prior = np.log((1 - p) / p).clip(-_LARGEST_PRIOR, _LARGEST_PRIOR)
-        # Slots stand in order of variable and detector.
-        names = slot_variables * graph.num_detectors + slot_checks
-        ends = graph.ends[pairs[:, 0]].astype(np.int64)
-        looked_for = variables[:, None] * graph.num_detectors + ends
-        slots = np.searchsorted(names, looked_for)
-        there = (ends >= 0) & (np.append(names, -1)[slots] == looked_for)
-        return cls(
-            prior=prior,
-            slot_variables=slot_variables.astype(np.int64),
-            slot_checks=slot_checks,
-            pair_edges=pairs[:, 0].astype(np.int64),
-            pair_variables=variables.astype(np.int64),
-            pair_weights=(
-                odd_inside * even_rest / odd,
-                even_inside * odd_rest / odd,
-                odd_inside * odd_rest / even,
-                np.maximum(even_inside * even_rest / even, _SMALLEST),
-            ),
-            pair_slots=np.where(there, slots, -1),
-            pair_together=everything & (there | (ends < 0)).all(axis=1),
-        )
-
-
-class _Segments:
-    """Sums over parts of the rows of a tensor, as one plain sum for each size of a part.
-
-    Args:
-        segment_of: int64 (rows,): the segment of each row.
-        num_segments: How many segments there are; some may be empty.
-        device: Where to sum.
-
-    Attributes:
-        order: int64 (rows,): the rows, in the order that the sums need.
-        segments: int64 (num_segments,): the segments in the order of the sums.
-        rank: int64 (num_segments,): where each segment stands in it.
-        of_slot: int64 tensor (rows,): of each row, in the new order, where its segment stands.
-    """
-
-    def __init__(self, segment_of: NDArray[np.int64], num_segments: int, device: "torch.device") -> None:
-        sizes = np.bincount(segment_of, minlength=num_segments)
-        self.segments = np.argsort(sizes, kind="stable")
-        self.rank = np.argsort(self.segments)
-        self.order = np.argsort(self.rank[segment_of], kind="stable")
-        self.of_slot = _put(self.rank[segment_of][self.order], device)
-        values, counts = np.unique(sizes, return_counts=True)
-        self.num_empty = int(counts[values == 0].sum())
-        self.sizes = [(int(size), int(count)) for size, count in zip(values, counts, strict=True) if size]
-
-    def tables(self) -> list[NDArray[np.int64]]:
-        """The rows of the segments of each size but 0, int64 (size, segments)."""
-        ends = np.cumsum([size * count for size, count in self.sizes])
-        parts = np.split(self.order, ends[:-1]) if self.sizes else []
-        return [part.reshape(-1, size).T for part, (size, _) in zip(parts, self.sizes, strict=True)]
-
-    def views(self, values: "Tensor") -> list["Tensor"]:
-        """Views of (rows, shots), in the new order, as (segments, size, shots) for each size but 0."""
-        import torch
-
-        parts = torch.split(values, [size * count for size, count in self.sizes]) if self.sizes else ()
-        return [part.view(-1, size, part.shape[1]) for part, (size, _) in zip(parts, self.sizes, strict=True)]
-
-    def sum(self, values: "Tensor") -> "Tensor":
-        """Sums (rows, shots), in the new order, to (segments, shots)."""
-        import torch
-
-        empty = values.new_zeros((self.num_empty, values.shape[1]))
-        return torch.cat([empty, *(view.sum(dim=1) for view in self.views(values))])
-
-    def odd(self, log_odds: "Tensor") -> "Tensor":
-        """log((1 - q) / q) of an odd number of happenings in each segment, from those of each row, if independent."""
-        odd = self.sum((log_odds < 0).float()).remainder_(2)
-        return _gallager(self.sum(_gallager(log_odds.abs()))).mul_(1 - 2 * odd)
-
-
-def _gallager(sizes: "Tensor") -> "Tensor":
-    """-log(tanh(x / 2)) of x >= 0, its own inverse, without loss for small or large x."""
-    return sizes.clamp(min=_SMALLEST).expm1_().reciprocal_().mul_(2).log1p_()
 
 
 def _in_steps(num_shots: int) -> int:
     return max(_BATCH_STEP, num_shots // _BATCH_STEP * _BATCH_STEP)
-
-
-def _put(values: NDArray[np.generic], device: "torch.device") -> "Tensor":
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
-
-def _odd_ones(rows: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Returns each row's numbers that stand in it an odd number of times, sorted, after -1s for what is left out."""
-    rows = np.sort(rows, axis=1)
-    for column in range(rows.shape[1] - 1):
-        equal = rows[:, column] == rows[:, column + 1]
-        rows[equal, column : column + 2] = -1
-    return np.sort(rows, axis=1)
 
 
 def _checked_edges(edges: object, num_edges: int) -> NDArray[np.int64]:
