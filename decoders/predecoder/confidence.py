@@ -34,7 +34,7 @@ class ConfidenceRow:
     Attributes:
         confidence: The confidence.
         shots: Shots.
-        errors: Shots that were decoded wrongly with the pre-decoder.
+        errors: Shots that were decoded wrongly with the pre-decoder, and not discarded.
         errors_alone: Shots that the inner decoder alone decoded wrongly.
         errors_both: Shots that both decoded wrongly.
         events_left: The share of detection events that the inner decoder still gets.
@@ -57,7 +57,8 @@ class ConfidenceChoice:
     """A confidence, and what it was chosen from.
 
     Attributes:
-        confidence: The choice, for `PreDecoded(..., confidence=...)`; 1 where every other makes the decoder worse.
+        confidence: The choice, for `PreDecoded(..., confidence=...)`; 1 where no other is known to be harmless, because
+            it is not, or because there were too few errors to tell.
         rows: What each confidence did.
     """
 
@@ -86,7 +87,8 @@ def choose_confidence(
         inner: The decoder, as for `PreDecoded`.
         circuits: Circuits that are like those to be decoded, at strengths of noise where errors are not too rare.
         source: As for `PreDecoder`.
-        num_shots: Shots of each circuit.
+        num_shots: Shots of each circuit. The inner decoder alone should make a thousand errors or so, or intervals are
+            too wide to call anything harmless.
         seed: Of the shots; measure what was chosen on other seeds.
         max_events_left: See above.
         max_ratio: See above.
@@ -135,7 +137,10 @@ def choose_confidence(
             actual: NDArray[np.uint8] = actual,
         ) -> NDArray[np.bool_]:
             found = decoder.decode_shots_bit_packed(bit_packed_detection_event_data=left)  # type: ignore[attr-defined]
-            differs: NDArray[np.bool_] = ((found[:, : actual.shape[1]] ^ frame) != actual).any(axis=1)
+            width = actual.shape[1]
+            # A byte more a shot is for discards, which count as no errors.
+            kept = ~found[:, width:].any(axis=1)
+            differs: NDArray[np.bool_] = kept & ((found[:, :width] ^ frame) != actual).any(axis=1)
             return differs
 
         wrong_alone = wrong(dets, np.zeros_like(actual))

@@ -106,8 +106,8 @@ class PreDecoder:
         source: `"fast"` or `"accurate"`, networks that quell brings, the second for GPUs; a path to weights of your
             own; or another source of posteriors, such as `BeliefPropagation()`.
         confidence: How sure it must be, from 0.5 (commit every correction) to 1 (commit none). A cluster of
-            corrections is committed as a whole or not at all. None for what was chosen for a matching behind it;
-            `choose_confidence` finds that of another decoder.
+            corrections is committed as a whole or not at all. None for what was chosen for a matching behind it, 0.7
+            with the weights that quell brings; `choose_confidence` finds that of another decoder.
         device: `"auto"`, `"cpu"`, `"cuda"` or `"cuda:1"`.
         batch_size: Shots that a network takes at a time; None for what suits the device. Where memory runs out it is
             halved.

@@ -17,7 +17,7 @@ def test_there_are_notebooks() -> None:
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUELL_NOTEBOOK_MAX_ERRORS", "500")
     monkeypatch.setenv("QUELL_NOTEBOOK_RESAMPLES", "20")
-    monkeypatch.setenv("QUELL_NOTEBOOK_SHOTS", "1000")
+    monkeypatch.setenv("QUELL_NOTEBOOK_SHOTS", "500")
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
