@@ -30,9 +30,13 @@ class EdgeGraph:
         num_observables: O, at most 64.
         ends: int32 (E, 2): the detectors that an edge flips, the smaller first; -1 in the second place is the boundary.
         observables: uint64 (E,): bit k is set if the edge flips observable k.
-        mechanism_probabilities: float64 (M,): of the model's errors, those that flip no detector left out.
+        mechanism_probabilities: float64 (M,): of the model's errors, those that flip no detector left out. An error of
+            p > 1/2 stands here with 1 - p, as what happens if it does not; see the last two attributes.
         mechanism_edges: int32 (M, K): the edges that each mechanism flips, filled up with -1.
         components: int32 (D,): a number for each connected part of the graph.
+        flipped_detectors: uint8 (ceil(D/8),): bit-packed in little-endian order, the detectors that all errors of
+            p > 1/2 flip together. The rest of this graph is about events xor-ed with them.
+        flipped_observables: Likewise, a mask of observables.
     """
 
     num_detectors: int
@@ -42,6 +46,8 @@ class EdgeGraph:
     mechanism_probabilities: NDArray[np.float64]
     mechanism_edges: NDArray[np.int32]
     components: NDArray[np.int32]
+    flipped_detectors: NDArray[np.uint8]
+    flipped_observables: int
 
     @classmethod
     def of(cls, dem: stim.DetectorErrorModel) -> "EdgeGraph":
@@ -68,6 +74,14 @@ class EdgeGraph:
                 f"decode groups of them"
             )
         errors = [error for error in _errors(dem) if error[1]]
+        flipped_detectors = np.zeros(dem.num_detectors, dtype=np.bool_)
+        flipped_observables = 0
+        for probability, parts in errors:
+            if probability > 0.5:
+                for detectors, mask in parts:
+                    flipped_detectors[list(detectors)] ^= True
+                    flipped_observables ^= mask
+        errors = [(min(p, 1 - p), parts) for p, parts in errors if p < 1]
         known = {part for _, parts in errors for part in parts}
         components = _components(dem.num_detectors, known)
         numbers: dict[Part, int] = {}
@@ -87,6 +101,8 @@ class EdgeGraph:
             mechanism_probabilities=np.array([error[0] for error in errors], dtype=np.float64),
             mechanism_edges=np.array(edges, dtype=np.int32).reshape(-1, width),
             components=components,
+            flipped_detectors=np.packbits(flipped_detectors, bitorder="little"),
+            flipped_observables=flipped_observables,
         )
 
     @property

@@ -12,7 +12,8 @@ __all__ = ["LargeBatches"]
 class LargeBatches(sinter.Sampler):
     """Samples with Stim and decodes, always in batches of one size.
 
-    sinter and quell let the batches of a decoder grow up to 1,024 shots. A sampler may choose for itself.
+    sinter and quell let the batches of a decoder grow up to 1,024 shots. A sampler may choose for itself; in return the
+    counts of detection events and of combinations of observables, which sinter keeps for decoders, are not kept.
 
     Args:
         decoder: Any decoder.

@@ -1,5 +1,7 @@
 """The decoders that quell brings, by the names under which sinter, its command line and quell's know them."""
 
+import re
+
 import sinter
 
 from quell.decoders.belief_propagation import BeliefPropagation
@@ -8,6 +10,8 @@ from quell.decoders.predecoder.predecoded import PreDecoded
 from quell.errors import InputError, check_integer
 
 __all__ = ["sinter_decoders"]
+
+_DEVICE = re.compile("auto|cpu|cuda(:[0-9]+)?")
 
 
 def sinter_decoders(
@@ -19,7 +23,8 @@ def sinter_decoders(
     `--custom_decoders_module_function quell.decoders:sinter_decoders`. `quell.sweep` and the command `quell` fill it
     in by themselves. torch is not imported before one of them is compiled.
 
-    - `predecoder`: a network's posteriors as the weights of a matching, in each shot.
+    - `predecoder`: a network's posteriors as the weights of a matching, in each shot; correlated matching where the
+      noise is such that the network steps aside.
     - `predecoder-residual-pymatching`, `predecoder-residual-pymatching-correlated`: the network commits what it is sure
       of, and PyMatching gets the events that are left.
     - `bp-pymatching`: the same with belief propagation in place of a network.
@@ -30,7 +35,7 @@ def sinter_decoders(
             A GPU named as `device` gets 16,384 at a time if this is None.
 
     Raises:
-        InputError: The device is no string, or the batch size is less than one.
+        InputError: The device is no such name, or the batch size is less than one.
 
     Examples:
         >>> from quell.decoders import sinter_decoders
@@ -38,14 +43,14 @@ def sinter_decoders(
         ['bp-pymatching', 'predecoder']
     """
 
-    if not isinstance(device, str):
+    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
         raise InputError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:0', …, got {device!r}")
     if batch_size is not None:
         check_integer("batch_size", batch_size, minimum=1)
     elif device.startswith("cuda"):
         batch_size = 16384
     decoders: dict[str, sinter.Decoder] = {
-        "predecoder": PreDecoded("pymatching", device=device),
+        "predecoder": PreDecoded("pymatching-correlated", device=device),
         "bp-pymatching": PreDecoded("pymatching", source=BeliefPropagation(), handover="residual", device=device),
     }
     for inner in ("pymatching", "pymatching-correlated"):

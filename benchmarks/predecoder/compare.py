@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from points import Bench, Point
 DISTANCES = (5, 7, 9, 11, 13)
 SHOTS_PER_BATCH = {5: 20000, 7: 10000, 9: 5000, 11: 3000, 13: 2000}
 FIRST_SEED = 1_000_000  # thresholds are chosen on seeds below
+
+
+def first_seed(point: Point) -> int:
+    return FIRST_SEED + zlib.crc32(repr(point).encode())
 
 
 def points_of(which: str) -> list[Point]:
@@ -109,10 +114,7 @@ def main() -> None:
         return errors < arguments.errors and shots < arguments.max_shots
 
     end = time.monotonic() + 60 * arguments.minutes
-    next_seed = {
-        point: max((row["seed"] + 1 for row in done[point]), default=FIRST_SEED + 100_000 * i)
-        for i, point in enumerate(points)
-    }
+    next_seed = {point: max((row["seed"] + 1 for row in done[point]), default=first_seed(point)) for point in points}
     context = multiprocessing.get_context("spawn")
     with (
         arguments.out.open("a") as file,

@@ -134,7 +134,7 @@ class Bench:
         chosen = np.ascontiguousarray(log_odds[:, self.mattering])
         masks = timed("reweighted matching", lambda: self.reweighted.match(chosen, dets))
         if self.steps_aside:
-            masks = matched(self.plain, False, dets)[:, 0].astype(np.uint64)
+            masks = matched(self.correlated, True, dets)[:, 0].astype(np.uint64)
         wrong["predecoder"] = (masks & np.uint64(1)).astype(np.uint8) != actual[:, 0]
         if residual:
             for name, (matching, correlated) in inner.items():

@@ -15,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from quell.decoders.predecoder.confidence import paired_ratio
 from quell.qec import binomial_interval
 
 HERE = Path(__file__).parent
@@ -26,7 +27,12 @@ PRE, PLAIN, CORRELATED = "predecoder", "pymatching", "pymatching-correlated"
 def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row for each point, weights, device and set of arms."""
     groups: dict[str, dict[str, Any]] = {}
+    seen = set()
     for row in rows:
+        shots = json.dumps([row["point"], row["weights"], row["seed"]])
+        if shots in seen:
+            raise SystemExit(f"the same shots stand in two rows: {shots}")
+        seen.add(shots)
         key = json.dumps([row["point"], row["weights"], row["device"], sorted(row["errors"])])
         if key not in groups:
             groups[key] = {
@@ -50,9 +56,8 @@ def ratio(above: int, below: int, both: int) -> str:
     """above / below with its paired 95 % interval."""
     if not above or not below:
         return "–"
-    found = above / below
-    spread = 1.96 * math.sqrt(max(0.0, 1 / above + 1 / below - 2 * both / (above * below)))
-    text = f"{found:.2f} [{found * math.exp(-spread):.2f}, {found * math.exp(spread):.2f}]"
+    found, (low, high) = paired_ratio(above, below, both)
+    text = f"{found:.2f} [{low:.2f}, {high:.2f}]"
     return text if min(above, below) >= CLAIM else f"({text})"
 
 

@@ -21,10 +21,11 @@ from quell.decoders.predecoder.predecoder import (
 )
 from quell.errors import InputError, check_integer, check_probability
 
-__all__ = ["CONFIDENCES", "ConfidenceChoice", "ConfidenceRow", "choose_confidence"]
+__all__ = ["CONFIDENCES", "ConfidenceChoice", "ConfidenceRow", "choose_confidence", "paired_ratio"]
 
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 _SIGMAS = 1.96
+_NONE_SEEN = 3.7  # the largest mean of a count that is 0 once in forty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +129,9 @@ def choose_confidence(
         sampler = circuit.compile_detector_sampler(seed=seed + number)
         dets, actual = sampler.sample(num_shots, separate_observables=True, bit_packed=True)
         aside = steps_aside(posteriors, graph)
-        log_odds = posteriors.compile(graph, dem.get_detector_coordinates(), edges, device=device).log_odds(dets)
+        events_of_graph = dets ^ graph.flipped_detectors
+        compiled = posteriors.compile(graph, dem.get_detector_coordinates(), edges, device=device)
+        log_odds = compiled.log_odds(events_of_graph)
 
         def wrong(
             left: NDArray[np.uint8],
@@ -148,7 +151,8 @@ def choose_confidence(
         events += _num_bits(dets)
         shots += num_shots
         for row, confidence in enumerate(tried):
-            left, masks = matching.commit(log_odds, dets, confidence=1.0 if aside else confidence)
+            left, masks = matching.commit(log_odds, events_of_graph, confidence=1.0 if aside else confidence)
+            left ^= graph.flipped_detectors
             wrong_now = wrong(left, observable_bytes(masks, graph.num_observables))
             counts[row] += wrong_now.sum(), (wrong_now & wrong_alone).sum(), _num_bits(left)
     if not shots:
@@ -161,11 +165,11 @@ def choose_confidence(
             alone,
             int(both),
             float(left / events) if events else 0.0,
-            *_paired_ratio(int(errors), alone, int(both)),
+            *paired_ratio(int(errors), alone, int(both)),
         )
         for confidence, (errors, both, left) in zip(tried, counts, strict=True)
     )
-    harmless = [row for row in rows if row.interval[1] <= max_ratio]
+    harmless = [row for row in rows if row.interval[1] <= max_ratio and row.events_left < 1]
     fitting = [row for row in harmless if row.events_left <= max_events_left]
     if fitting:
         return ConfidenceChoice(max(row.confidence for row in fitting), rows)
@@ -176,12 +180,12 @@ def _num_bits(packed: NDArray[np.uint8]) -> int:
     return int(np.bitwise_count(packed).sum())
 
 
-def _paired_ratio(errors: int, alone: int, both: int) -> tuple[float, tuple[float, float]]:
+def paired_ratio(errors: int, alone: int, both: int) -> tuple[float, tuple[float, float]]:
     """The ratio of two error counts on the same shots and its 95 % interval, on a logarithmic scale."""
     if not alone:
-        return (1.0, (1.0, 1.0)) if not errors else (math.inf, (1.0, math.inf))
+        return 1.0 if not errors else math.inf, (0.0, math.inf)
     if not errors:
-        return 0.0, (0.0, 3.0 / alone)
+        return 0.0, (0.0, _NONE_SEEN / alone)
     ratio = errors / alone
     spread = math.sqrt(max(0.0, 1 / errors + 1 / alone - 2 * both / (errors * alone)))
     return ratio, (ratio * math.exp(-_SIGMAS * spread), ratio * math.exp(_SIGMAS * spread))

@@ -61,7 +61,7 @@ def check_device(device: str) -> torch.device:
 def network_precision(device: torch.device) -> torch.dtype:
     """The type that convolutions are fastest in, among those that are exact enough."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     supports = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return torch.bfloat16 if supports is not None and supports() else torch.float32
 

@@ -21,9 +21,8 @@ _FOLDER = Path(__file__).parent / "weights"
 # The networks in the wheel; `quell train-predecoder` made them from the configs beside them.
 WEIGHTS = ("accurate", "fast")
 OTHER_CONFIDENCE = 0.95  # where weights do not say
-# With 0.20 of it correlated (bias 2, memory of X, p = 0.005) reweighting erred 1.2 and 1.3 times less than matching at
-# d = 5 and 7, with 0.10 (bias 5) 1.06 and 1.10 times less, with 0.06 (bias 10) as often, with 0.006 (bias 100) 1.07 and
-# 1.11 times more often; and before correlated matching commits did harm below 0.2.
+# Below it reweighting gains little or nothing over plain matching, and nothing over correlated matching:
+# benchmarks/predecoder/accuracy.md.
 _LEAST_CORRELATED_SHARE = 0.15
 
 

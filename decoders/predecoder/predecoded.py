@@ -51,7 +51,8 @@ class PreDecoded(sinter.Decoder):
     correlations is left to plain matching, or to the inner decoder.
 
     Args:
-        inner: A name that sinter knows, a `sinter.Decoder`, or a `pymatching.Matching` of the model.
+        inner: A name that sinter knows, a `sinter.Decoder`, or a `pymatching.Matching` of the model, which is used
+            without correlations whether it has them or not: for correlated matching give its name.
         source: As for `PreDecoder`: whose posteriors.
         handover: `"reweight"`, `"residual"` or `"auto"`: to reweight where the inner decoder is a matching (sinter's
             `"pymatching"` and `"pymatching-correlated"`, and a `pymatching.Matching`), to hand over the residual to
@@ -118,7 +119,8 @@ class PreDecoded(sinter.Decoder):
         """Returns every setting that changes an answer: the weights' SHA-256, the handover, the inner decoder's own."""
         inner = self.inner
         if isinstance(inner, pymatching.Matching):
-            inner_id = f"matching {sorted(map(repr, inner.edges()))}"
+            sizes = f"{inner.num_nodes} {inner.num_fault_ids} {sorted(inner.boundary)}"
+            inner_id = f"matching {sizes} {sorted(map(repr, inner.edges()))}"
         elif isinstance(inner, str):
             inner_id = inner
         else:
@@ -173,6 +175,8 @@ class _Reweighted:
         _check_matching(settings.inner, graph.num_detectors, graph.num_observables)
         edges = np.flatnonzero(graph.matters)
         self.num_observables = graph.num_observables
+        self.flipped_detectors = graph.flipped_detectors
+        self.flipped_observables = np.uint64(graph.flipped_observables)
         self.posteriors = settings.source.compile(graph, dem.get_detector_coordinates(), edges, device=settings.device)
         self.matching = PosteriorMatching(graph, edges)
         self.instead = compiled_inner(settings.inner, dem) if steps_aside(settings.source, graph) else None
@@ -180,7 +184,9 @@ class _Reweighted:
     def __call__(self, events: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.instead is not None:
             return self.instead.decode_shots_bit_packed(bit_packed_detection_event_data=events)
-        return observable_bytes(self.matching.match(self.posteriors.log_odds(events), events), self.num_observables)
+        events = events ^ self.flipped_detectors
+        masks = self.matching.match(self.posteriors.log_odds(events), events) ^ self.flipped_observables
+        return observable_bytes(masks, self.num_observables)
 
 
 class _Residual:

@@ -71,6 +71,8 @@ def steps_aside(source: PosteriorSource, graph: EdgeGraph) -> bool:
     helps = getattr(source, "helps", None)
     if helps is None or helps(graph):
         return False
+    if not graph.num_edges:
+        return True
     warnings.warn(
         f"the pre-decoder steps aside: {graph.correlated_share:.1%} of the noise on this model's edges is correlated, "
         f"too little for a network to be better than matching; the decoder behind it gets all events",
@@ -177,6 +179,7 @@ class CompiledPreDecoder:
         self._confidence = settings.confidence
         # Also where it steps aside, so that a model it cannot read is refused whatever its noise.
         self._posteriors = settings.source.compile(graph, dem.get_detector_coordinates(), edges, device=settings.device)
+        self._flipped = graph.flipped_detectors
         self._matching = PosteriorMatching(graph, edges)
         self._steps_aside = steps_aside(settings.source, graph)
 
@@ -203,8 +206,10 @@ class CompiledPreDecoder:
         residual = np.empty_like(dets)
         for start in range(0, len(dets), _SHOTS_AT_A_TIME):
             part = slice(start, start + _SHOTS_AT_A_TIME)
-            log_odds = self._posteriors.log_odds(dets[part])
-            residual[part], masks = self._matching.commit(log_odds, dets[part], confidence=self._confidence)
+            events = dets[part] ^ self._flipped
+            log_odds = self._posteriors.log_odds(events)
+            left, masks = self._matching.commit(log_odds, events, confidence=self._confidence)
+            residual[part] = left ^ self._flipped
             frame[part] = observable_bytes(masks, self.num_observables)
         return residual, frame
 

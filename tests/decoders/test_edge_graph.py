@@ -248,12 +248,6 @@ def test_models_without_errors_have_no_edges(text: str) -> None:
         assert values.shape == (0,)
 
 
-def test_a_mechanism_likelier_than_not_counts_as_one_half() -> None:
-    graph = EdgeGraph.of(stim.DetectorErrorModel("error(0.9) D0\nerror(1) D1 L0\nerror(0.5) D2"))
-    np.testing.assert_allclose(graph.probabilities, 0.5)
-    assert (graph.probabilities < 0.5).all()
-
-
 def test_hyperedges_are_refused() -> None:
     with pytest.raises(InputError, match=r"flips 3 detectors \(D0, D1, D4\) and is not decomposed: make"):
         EdgeGraph.of(stim.DetectorErrorModel("error(0.1) D0 D1\nerror(0.1) D4 D1 D0 L0"))
@@ -266,3 +260,15 @@ def test_more_observables_than_bits_are_refused() -> None:
     assert EdgeGraph.of(stim.DetectorErrorModel("error(0.1) D0 L63")).observables.tolist() == [1 << 63]
     with pytest.raises(InputError, match="the model has 65 observables, the limit is 64: decode groups of them"):
         EdgeGraph.of(stim.DetectorErrorModel("error(0.1) D0 L64"))
+
+
+def test_an_error_more_likely_than_not_counts_as_its_absence() -> None:
+    dem = stim.DetectorErrorModel("error(0.9) D0 D1 L1\nerror(0.2) D0 L0\nerror(1) D2\nerror(0.6) D2 D1")
+    graph = EdgeGraph.of(dem)
+    likely = EdgeGraph.of(stim.DetectorErrorModel("error(0.1) D0 D1 L1\nerror(0.2) D0 L0\nerror(0.4) D2 D1"))
+    assert np.array_equal(graph.ends, likely.ends)
+    np.testing.assert_allclose(graph.probabilities, likely.probabilities)
+    # The three likely errors together: D0 D1, D2, D2 D1.
+    assert graph.flipped_detectors.tolist() == [0b001]
+    assert graph.flipped_observables == 0b10
+    assert not likely.flipped_detectors.any()

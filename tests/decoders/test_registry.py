@@ -41,7 +41,7 @@ def test_names_are_these_and_hide_none_of_sinters() -> None:
 def test_each_name_is_what_it_says() -> None:
     decoders: dict[str, Any] = sinter_decoders()
     for name, inner, handover, weights in (
-        ("predecoder", "pymatching", "reweight", "fast"),
+        ("predecoder", "pymatching-correlated", "reweight", "fast"),
         ("predecoder-residual-pymatching", "pymatching", "residual", "fast"),
         ("predecoder-residual-pymatching-correlated", "pymatching-correlated", "residual", "fast"),
         ("bp-pymatching", "pymatching", "residual", None),
@@ -93,12 +93,10 @@ def test_arguments_have_limits() -> None:
         sinter_decoders(device=None)  # type: ignore[arg-type]
 
 
-def test_a_device_that_is_not_there_is_named_when_it_compiles() -> None:
-    dem = surface().detector_error_model(decompose_errors=True)
-    for decoder in sinter_decoders(device="mps").values():
-        assert isinstance(decoder, PreDecoded)
-        with pytest.raises(InputError, match="device must be 'auto', 'cpu', 'cuda' or 'cuda:0', …, got 'mps'"):
-            decoder.compile_decoder_for_dem(dem=dem)
+@pytest.mark.parametrize("device", ["mps", "gpu", "cuda:x", "CPU"])
+def test_devices_that_there_are_not_are_named_at_once(device: str) -> None:
+    with pytest.raises(InputError, match=f"device must be 'auto', 'cpu', 'cuda' or 'cuda:0', …, got '{device}'"):
+        sinter_decoders(device=device)
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:

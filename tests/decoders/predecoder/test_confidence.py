@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quell.decoders import PreDecoded, PreDecoder, choose_confidence
 from quell.decoders.edge_graph import EdgeGraph
-from quell.decoders.predecoder.confidence import CONFIDENCES, ConfidenceRow, _paired_ratio
+from quell.decoders.predecoder.confidence import CONFIDENCES, ConfidenceRow, paired_ratio
 from quell.errors import CircuitError, InputError, UnknownNameError
 
 from .sources import RandomOdds, WorkedOut, constant, unpacked
@@ -75,7 +75,7 @@ def test_perfect_odds_are_committed_whole() -> None:
         # Predicting nothing is wrong where the first qubit flipped, once in five: six standard deviations.
         assert abs(row.errors_alone - 200) < 6 * math.sqrt(160)
         assert row.ratio == 0
-        assert row.interval == (0, 3 / row.errors_alone)
+        assert row.interval == (0, 3.7 / row.errors_alone)
 
 
 def test_odds_that_repeat_a_matching_change_nothing() -> None:
@@ -159,23 +159,33 @@ def test_intervals_hold_as_often_as_they_say() -> None:
     both, mine, other = rng.poisson([[200.0, 60.0, 100.0]], size=(4000, 3)).T
     held = 0
     for b, m, o in zip(both, mine, other, strict=True):
-        _, (low, high) = _paired_ratio(int(m + b), int(o + b), int(b))
+        _, (low, high) = paired_ratio(int(m + b), int(o + b), int(b))
         held += low <= 260 / 300 <= high
     assert abs(held / 4000 - 0.95) < 6 * math.sqrt(0.95 * 0.05 / 4000) + 0.01
 
 
 def test_ratios_of_few_errors() -> None:
-    assert _paired_ratio(0, 0, 0) == (1, (1, 1))
-    assert _paired_ratio(4, 0, 0) == (math.inf, (1, math.inf))
+    assert paired_ratio(0, 0, 0) == (1, (0, math.inf))
+    assert paired_ratio(4, 0, 0) == (math.inf, (0, math.inf))
     # Poisson: with none seen, 3 are expected at most, at 95 %.
-    assert _paired_ratio(0, 30, 0) == (0, (0, 0.1))
+    assert paired_ratio(0, 37, 0) == (0, (0, 0.1))
 
 
 def test_a_circuit_without_noise() -> None:
     circuit = stim.Circuit(str(TOLD).replace("0.2", "0"))
     choice = choose_confidence("pymatching", [circuit], source=constant(-1000), num_shots=10)
     assert all((row.errors, row.errors_alone, row.events_left) == (0, 0, 0) for row in choice.rows)
-    assert choice.confidence == max(CONFIDENCES)
+    assert choice.confidence == 1, "no errors say nothing"
+
+
+@pytest.mark.filterwarnings("ignore:the pre-decoder steps aside")
+def test_where_it_steps_aside_nothing_is_chosen() -> None:
+    circuit = stim.Circuit.generated(
+        "surface_code:rotated_memory_x", distance=3, rounds=3, before_measure_flip_probability=0.05
+    )
+    choice = choose_confidence("pymatching-correlated", [circuit], num_shots=200, device="cpu")
+    assert choice.confidence == 1
+    assert all(row.events_left == 1 for row in choice.rows)
 
 
 @pytest.mark.parametrize(
