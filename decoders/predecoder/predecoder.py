@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.posterior_matching import PosteriorMatching
 from quell.decoders.posteriors import PosteriorSource, check_bit_packed
-from quell.decoders.predecoder.network_source import NetworkSource
+from quell.decoders.predecoder.network_source import OTHER_CONFIDENCE, NetworkSource
 from quell.errors import CircuitError, InputError
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
 Source: TypeAlias = str | Path | PosteriorSource
 
 _SHOTS_AT_A_TIME = 2048
-_CONFIDENCE = 0.95  # where a source does not say
 
 
 def source_of(source: Source, batch_size: int | None = None) -> PosteriorSource:
@@ -63,7 +62,7 @@ def confidence_before(source: PosteriorSource, inner: str) -> float:
         inner: `"pymatching"`, `"pymatching-correlated"`, or anything else.
     """
     chosen = getattr(source, "confidence_before", None)
-    return _CONFIDENCE if chosen is None else float(chosen(inner))
+    return OTHER_CONFIDENCE if chosen is None else float(chosen(inner))
 
 
 def steps_aside(source: PosteriorSource, graph: EdgeGraph) -> bool:
