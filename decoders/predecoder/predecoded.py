@@ -1,9 +1,9 @@
 """`PreDecoded`: the pre-decoder around any other decoder, as one `sinter.Decoder`."""
 
-from typing import Any, TypeAlias
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
-import pymatching
 import sinter
 import stim
 from numpy.typing import NDArray
@@ -23,20 +23,29 @@ from quell.decoders.predecoder.predecoder import (
 from quell.decoders.settings import decoder_settings
 from quell.errors import InputError, check_known
 
+if TYPE_CHECKING:
+    import pymatching
+
 __all__ = ["HANDOVERS", "CompiledPreDecoded", "Inner", "PreDecoded", "check_inner", "compiled_inner"]
 
 HANDOVERS = ("auto", "residual", "reweight")
 _MATCHINGS = ("pymatching", "pymatching-correlated")
 _SHOTS_AT_A_TIME = 2048
 
-Inner: TypeAlias = str | sinter.Decoder | pymatching.Matching
+Inner: TypeAlias = "str | sinter.Decoder | pymatching.Matching"
+
+
+def _is_matching(value: object) -> TypeGuard["pymatching.Matching"]:
+    """Whether it is a `pymatching.Matching`; PyMatching, which brings scipy, is not imported to find out."""
+    library = sys.modules.get("pymatching")
+    return library is not None and isinstance(value, library.Matching)
 
 
 def check_inner(inner: object) -> None:
     """Raises `InputError` unless it is a decoder by name, a `sinter.Decoder` or a `pymatching.Matching`."""
     if isinstance(inner, str):
         check_known("decoder", inner, sinter.BUILT_IN_DECODERS)
-    elif not isinstance(inner, (sinter.Decoder, pymatching.Matching)):
+    elif not isinstance(inner, sinter.Decoder) and not _is_matching(inner):
         raise InputError(
             f"inner must be the name of a decoder, a sinter.Decoder or a pymatching.Matching, got {inner!r}"
         )
@@ -89,7 +98,7 @@ class PreDecoded(sinter.Decoder):
     ) -> None:
         check_known("handover", handover, HANDOVERS)
         check_inner(inner)
-        is_matching = isinstance(inner, pymatching.Matching) or (isinstance(inner, str) and inner in _MATCHINGS)
+        is_matching = _is_matching(inner) or (isinstance(inner, str) and inner in _MATCHINGS)
         if handover == "reweight" and not is_matching:
             raise InputError(
                 f"only a matching can be reweighted, and inner is {inner!r}: pass handover='residual', or one of "
@@ -106,7 +115,7 @@ class PreDecoded(sinter.Decoder):
     def __getstate__(self) -> dict[str, Any]:
         """A `pymatching.Matching` travels as its edges."""
         state = self.__dict__.copy()
-        if isinstance(self.inner, pymatching.Matching):
+        if _is_matching(self.inner):
             state["inner"] = _MatchingEdges(self.inner)
         return state
 
@@ -118,7 +127,7 @@ class PreDecoded(sinter.Decoder):
     def settings_id(self) -> str:
         """Returns every setting that changes an answer: the weights' SHA-256, the handover, the inner decoder's own."""
         inner = self.inner
-        if isinstance(inner, pymatching.Matching):
+        if _is_matching(inner):
             sizes = f"{inner.num_nodes} {inner.num_fault_ids} {sorted(inner.boundary)}"
             inner_id = f"matching {sizes} {sorted(map(repr, inner.edges()))}"
         elif isinstance(inner, str):
@@ -131,7 +140,7 @@ class PreDecoded(sinter.Decoder):
     def _confidence(self) -> float:
         if self.confidence is not None:
             return self.confidence
-        name = "pymatching" if isinstance(self.inner, pymatching.Matching) else self.inner
+        name = "pymatching" if _is_matching(self.inner) else self.inner
         return confidence_before(self.source, name if isinstance(name, str) else "other")
 
     def compile_decoder_for_dem(self, *, dem: stim.DetectorErrorModel) -> "CompiledPreDecoded":
@@ -212,7 +221,7 @@ class _Residual:
 class _CompiledMatching(sinter.CompiledDecoder):
     """A user's `pymatching.Matching` as sinter has decoders."""
 
-    def __init__(self, matching: pymatching.Matching) -> None:
+    def __init__(self, matching: "pymatching.Matching") -> None:
         self.matching = matching
 
     def decode_shots_bit_packed(self, *, bit_packed_detection_event_data: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -225,13 +234,15 @@ class _CompiledMatching(sinter.CompiledDecoder):
 class _MatchingEdges:
     """A `pymatching.Matching`, which cannot be pickled, as something that can."""
 
-    def __init__(self, matching: pymatching.Matching) -> None:
+    def __init__(self, matching: "pymatching.Matching") -> None:
         self.edges = matching.edges()
         self.boundary = sorted(matching.boundary)
         # Nodes and observables without edges count too: they make the width of events and of predictions.
         self.num_nodes, self.num_fault_ids = matching.num_nodes, matching.num_fault_ids
 
-    def matching(self) -> pymatching.Matching:
+    def matching(self) -> "pymatching.Matching":
+        import pymatching
+
         empty = stim.DetectorErrorModel()
         if self.num_nodes:
             empty.append("detector", [], [stim.target_relative_detector_id(self.num_nodes - 1)])
@@ -253,9 +264,7 @@ class _MatchingEdges:
 
 def _check_matching(inner: object, num_detectors: int, num_observables: int) -> None:
     # Fewer observables may be meant: those that no edge flips.
-    if isinstance(inner, pymatching.Matching) and (
-        inner.num_detectors != num_detectors or inner.num_fault_ids > num_observables
-    ):
+    if _is_matching(inner) and (inner.num_detectors != num_detectors or inner.num_fault_ids > num_observables):
         raise InputError(
             f"the pymatching.Matching has {inner.num_detectors} detectors and {inner.num_fault_ids} observables "
             f"(fault_ids), and the model {num_detectors} and {num_observables}: make it with "
@@ -270,7 +279,7 @@ def compiled_inner(inner: Inner, dem: stim.DetectorErrorModel) -> sinter.Compile
         InputError: It cannot be used for this model.
     """
     _check_matching(inner, dem.num_detectors, dem.num_observables)
-    if isinstance(inner, pymatching.Matching):
+    if _is_matching(inner):
         return _CompiledMatching(inner)
     decoder = sinter.BUILT_IN_DECODERS[inner] if isinstance(inner, str) else inner
     try:

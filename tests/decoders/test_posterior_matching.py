@@ -39,6 +39,8 @@ def graph_of(ends: list[tuple[int, int]], num_detectors: int) -> EdgeGraph:
         mechanism_probabilities=np.full(len(ends), 0.1),
         mechanism_edges=np.arange(len(ends), dtype=np.int32).reshape(-1, 1),
         components=np.zeros(num_detectors, dtype=np.int32),
+        flipped_detectors=np.zeros(-(-num_detectors // 8), dtype=np.uint8),
+        flipped_observables=0,
     )
 
 
