@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quell.decoders.edge_graph import EdgeGraph
-from quell.decoders.posteriors import LOG_ODDS_UNIT, check_bit_packed
+from quell.decoders.posteriors import LOG_ODDS_UNIT, check_bit_packed, check_confidence
 from quell.errors import InputError, check_integer, check_probability, import_extra
 
 __all__ = ["MatchingCounts", "PosteriorMatching"]
@@ -153,10 +153,7 @@ class PosteriorMatching:
             InputError: An array has another shape or type, or the confidence is outside its limits.
         """
         log_odds = self._checked(log_odds, events)
-        if not isinstance(confidence, (int, float)) or not 0.5 <= confidence <= 1:
-            raise InputError(
-                f"confidence must be between 0.5 (commit every correction) and 1 (commit none), got {confidence!r}"
-            )
+        confidence = check_confidence(confidence)
         residual = np.array(events, order="C")
         if confidence == 1:
             return residual, np.zeros(len(events), dtype=np.uint64)

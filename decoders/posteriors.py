@@ -4,6 +4,7 @@ The pre-decoder's network is one source of them, belief propagation another. Wha
 or to commit what is sure, does not depend on where they come from. Log-odds travel as int16 in units of 1/256 nat.
 """
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
@@ -13,7 +14,14 @@ from numpy.typing import NDArray
 from quell.decoders.edge_graph import EdgeGraph
 from quell.errors import InputError
 
-__all__ = ["LOG_ODDS_UNIT", "CompiledPosteriors", "Coordinates", "PosteriorSource", "check_bit_packed"]
+__all__ = [
+    "LOG_ODDS_UNIT",
+    "CompiledPosteriors",
+    "Coordinates",
+    "PosteriorSource",
+    "check_bit_packed",
+    "check_confidence",
+]
 
 LOG_ODDS_UNIT = 1 / 256  # nat
 
@@ -48,6 +56,15 @@ class PosteriorSource(Protocol):
             edges: Which edges' odds are wanted, and in which order.
             device: `"cpu"`, `"cuda"` or `"cuda:1"`.
         """
+
+
+def check_confidence(confidence: object) -> float:
+    """Returns a confidence in [0.5, 1], or raises `InputError`."""
+    if isinstance(confidence, numbers.Real) and not isinstance(confidence, bool) and 0.5 <= float(confidence) <= 1:
+        return float(confidence)
+    raise InputError(
+        f"confidence must be between 0.5 (commit every correction) and 1 (commit none), got {confidence!r}"
+    )
 
 
 def check_bit_packed(name: str, events: object, num_bits: int) -> NDArray[np.uint8]:

@@ -5,20 +5,13 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import sinter
 import stim
 from numpy.typing import NDArray
 
-from quell.decoders.edge_graph import EdgeGraph
-from quell.decoders.posterior_matching import PosteriorMatching
+from quell.decoders.posteriors import check_confidence
 from quell.decoders.predecoder.predecoded import Inner, check_inner, compiled_inner
-from quell.decoders.predecoder.predecoder import (
-    Source,
-    check_confidence,
-    decomposed_model,
-    observable_bytes,
-    source_of,
-    steps_aside,
-)
+from quell.decoders.predecoder.predecoder import PreDecoder, Source, decomposed_model, source_of
 from quell.errors import InputError, check_integer, check_probability
 
 __all__ = ["CONFIDENCES", "ConfidenceChoice", "ConfidenceRow", "choose_confidence", "paired_ratio"]
@@ -122,38 +115,19 @@ def choose_confidence(
         if not isinstance(circuit, stim.Circuit):
             raise InputError(f"circuits must be stim.Circuits, got {type(circuit).__name__}; pass a list even for one")
         dem = decomposed_model(circuit)
-        graph = EdgeGraph.of(dem)
-        edges = np.arange(graph.num_edges)
-        matching = PosteriorMatching(graph, edges)
+        # The confidence is given to `commit`; this one only keeps the weights' card closed.
+        predecoder = PreDecoder(posteriors, confidence=1.0, device=device).compile(dem)
         decoder = compiled_inner(inner, dem)
         sampler = circuit.compile_detector_sampler(seed=seed + number)
         dets, actual = sampler.sample(num_shots, separate_observables=True, bit_packed=True)
-        aside = steps_aside(posteriors, graph)
-        events_of_graph = dets ^ graph.flipped_detectors
-        compiled = posteriors.compile(graph, dem.get_detector_coordinates(), edges, device=device)
-        log_odds = compiled.log_odds(events_of_graph)
-
-        def wrong(
-            left: NDArray[np.uint8],
-            frame: NDArray[np.uint8],
-            decoder: object = decoder,
-            actual: NDArray[np.uint8] = actual,
-        ) -> NDArray[np.bool_]:
-            found = decoder.decode_shots_bit_packed(bit_packed_detection_event_data=left)  # type: ignore[attr-defined]
-            width = actual.shape[1]
-            # A byte more a shot is for discards, which count as no errors.
-            kept = ~found[:, width:].any(axis=1)
-            differs: NDArray[np.bool_] = kept & ((found[:, :width] ^ frame) != actual).any(axis=1)
-            return differs
-
-        wrong_alone = wrong(dets, np.zeros_like(actual))
+        log_odds = predecoder.log_odds(dets)
+        wrong_alone = _wrong(decoder, dets, actual)
         alone += int(wrong_alone.sum())
         events += _num_bits(dets)
         shots += num_shots
         for row, confidence in enumerate(tried):
-            left, masks = matching.commit(log_odds, events_of_graph, confidence=1.0 if aside else confidence)
-            left ^= graph.flipped_detectors
-            wrong_now = wrong(left, observable_bytes(masks, graph.num_observables))
+            left, frame = predecoder.commit(log_odds, dets, confidence)
+            wrong_now = _wrong(decoder, left, actual ^ frame)
             counts[row] += wrong_now.sum(), (wrong_now & wrong_alone).sum(), _num_bits(left)
     if not shots:
         raise InputError("circuits must hold at least one circuit, got none")
@@ -174,6 +148,15 @@ def choose_confidence(
     if fitting:
         return ConfidenceChoice(max(row.confidence for row in fitting), rows)
     return ConfidenceChoice(min(harmless, key=lambda row: row.events_left).confidence if harmless else 1.0, rows)
+
+
+def _wrong(decoder: sinter.CompiledDecoder, dets: NDArray[np.uint8], actual: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which shots a decoder gets wrong; a byte more a shot is for discards, which count as no errors."""
+    found = decoder.decode_shots_bit_packed(bit_packed_detection_event_data=dets)
+    width = actual.shape[1]
+    differs: NDArray[np.bool_] = (found[:, :width] != actual).any(axis=1)
+    differs &= ~found[:, width:].any(axis=1)
+    return differs
 
 
 def _num_bits(packed: NDArray[np.uint8]) -> int:

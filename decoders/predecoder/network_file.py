@@ -116,6 +116,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, fac
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
         metadata={key: json.dumps(facts, sort_keys=True), _DIGEST_KEY: tensors_sha256(tensors)},
     )
+    content = _in_order(content)
     target = Path(path)
     draft = target.with_name(target.name + ".part")
     try:
@@ -126,6 +127,14 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, fac
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with its header's names sorted: the library writes metadata in a random order."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

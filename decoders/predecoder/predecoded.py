@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.posterior_matching import PosteriorMatching
-from quell.decoders.posteriors import check_bit_packed
+from quell.decoders.posteriors import check_bit_packed, check_confidence
 from quell.decoders.predecoder.predecoder import (
     PreDecoder,
     Source,
-    check_confidence,
     confidence_before,
     observable_bytes,
     source_of,

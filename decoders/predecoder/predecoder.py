@@ -1,6 +1,5 @@
 """`PreDecoder`: detection events in, fewer detection events and a Pauli frame out, for any pipeline."""
 
-import numbers
 import warnings
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.posterior_matching import PosteriorMatching
-from quell.decoders.posteriors import PosteriorSource, check_bit_packed
+from quell.decoders.posteriors import PosteriorSource, check_bit_packed, check_confidence
 from quell.decoders.predecoder.network_source import OTHER_CONFIDENCE, NetworkSource
 from quell.errors import CircuitError, InputError
 
@@ -19,7 +18,6 @@ __all__ = [
     "CompiledPreDecoder",
     "PreDecoder",
     "Source",
-    "check_confidence",
     "confidence_before",
     "decomposed_model",
     "observable_bytes",
@@ -78,15 +76,6 @@ def steps_aside(source: PosteriorSource, graph: EdgeGraph) -> bool:
         stacklevel=3,
     )
     return True
-
-
-def check_confidence(confidence: object) -> float:
-    """Returns a confidence in [0.5, 1], or raises `InputError`."""
-    if isinstance(confidence, numbers.Real) and not isinstance(confidence, bool) and 0.5 <= float(confidence) <= 1:
-        return float(confidence)
-    raise InputError(
-        f"confidence must be between 0.5 (commit every correction) and 1 (commit none), got {confidence!r}"
-    )
 
 
 def decomposed_model(circuit: stim.Circuit) -> stim.DetectorErrorModel:
@@ -199,18 +188,30 @@ class CompiledPreDecoder:
             InputError: The events have another shape or type.
         """
         check_bit_packed("dets", dets, self.num_detectors)
-        frame = np.zeros((len(dets), -(-self.num_observables // 8)), dtype=np.uint8)
         if self._steps_aside:
-            return dets.copy(), frame
-        residual = np.empty_like(dets)
+            return self._nothing(dets)
+        residual, frame = self._nothing(dets)
         for start in range(0, len(dets), _SHOTS_AT_A_TIME):
             part = slice(start, start + _SHOTS_AT_A_TIME)
-            events = dets[part] ^ self._flipped
-            log_odds = self._posteriors.log_odds(events)
-            left, masks = self._matching.commit(log_odds, events, confidence=self._confidence)
-            residual[part] = left ^ self._flipped
-            frame[part] = observable_bytes(masks, self.num_observables)
+            residual[part], frame[part] = self.commit(self.log_odds(dets[part]), dets[part], self._confidence)
         return residual, frame
+
+    def log_odds(self, dets: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Returns the posteriors of all edges, int16 (shots, E) in units of `LOG_ODDS_UNIT`; events as for `apply`."""
+        return self._posteriors.log_odds(dets ^ self._flipped)
+
+    def commit(
+        self, log_odds: NDArray[np.int16], dets: NDArray[np.uint8], confidence: float
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Returns what `apply` does, from posteriors and at a confidence that are given."""
+        if self._steps_aside:
+            return self._nothing(dets)
+        left, masks = self._matching.commit(log_odds, dets ^ self._flipped, confidence=confidence)
+        return left ^ self._flipped, observable_bytes(masks, self.num_observables)
+
+    def _nothing(self, dets: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The residual and frame of no corrections."""
+        return dets.copy(), np.zeros((len(dets), -(-self.num_observables // 8)), dtype=np.uint8)
 
 
 def observable_bytes(masks: NDArray[np.uint64], num_observables: int) -> NDArray[np.uint8]:

@@ -12,7 +12,8 @@ import stim
 
 from quell.circuits import NoiseModel, rotated_surface_memory
 from quell.decoders import BeliefPropagation, EdgeGraph, PreDecoder
-from quell.decoders.predecoder.predecoder import check_confidence, observable_bytes, source_of
+from quell.decoders.posteriors import check_confidence
+from quell.decoders.predecoder.predecoder import observable_bytes, source_of
 from quell.errors import CircuitError, InputError, MissingExtraError, StorageError, UnknownNameError
 
 from .sources import RandomOdds, Replayed, Undeterred, binary_rank, constant, mechanism_columns, packed, unpacked
