@@ -1,5 +1,6 @@
 """What runs on the chip: noiseless Stim circuits, and the noise put on them."""
 
+from quell.circuits.cultivation import CULTIVATION_GATES, CULTIVATION_STAGES, cultivation, cultivation_stage
 from quell.circuits.noise import NoiseModel
 from quell.circuits.noise_registry import NOISE_MODEL_NAMES, noise_model
 from quell.circuits.noise_report import NoiseReport
@@ -7,6 +8,8 @@ from quell.circuits.surface import GATE_SETS, rotated_surface_memory, unrotated_
 from quell.circuits.surface_lattice import ORIENTATIONS, ROTATED_ORDERS, UNROTATED_ORDERS
 
 __all__ = [
+    "CULTIVATION_GATES",
+    "CULTIVATION_STAGES",
     "GATE_SETS",
     "NOISE_MODEL_NAMES",
     "ORIENTATIONS",
@@ -14,6 +17,8 @@ __all__ = [
     "UNROTATED_ORDERS",
     "NoiseModel",
     "NoiseReport",
+    "cultivation",
+    "cultivation_stage",
     "noise_model",
     "rotated_surface_memory",
     "unrotated_surface_memory",

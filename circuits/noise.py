@@ -51,8 +51,9 @@ class NoiseModel:
     report a wrong result with the measurement rate; they and SPP leave on their qubits the two-qubit channel
     if these are two, and else the one-qubit channel on each.
 
-    An instruction tagged `[noiseless]` gets no noise, on purpose; `report` lists it. Its qubits are busy, not
-    idle. It is part of its round like any other: where it begins the round, the data noise stands before it.
+    An instruction tagged `[noiseless]`, alone or in a list such as `[T,noiseless]`, gets no noise, on purpose; `report`
+    lists it. Its qubits are busy, not idle, unless it is X, Y or Z: a correction, like those that are controlled. It is
+    part of its round like any other: where it begins the round, the data noise stands before it.
 
     *Data qubits*, where a model needs them, are those that the circuit's last measurements read and that nothing
     else measures; `data_qubits=` overrides. A *round* begins at each `TICK[round]`, and nowhere else, if the circuit

@@ -53,7 +53,7 @@ class Step:
         """Reads one instruction inside `depth` loops, or refuses it with a `CircuitError`."""
         self.instruction = instruction
         self.name = instruction.name
-        self.noiseless = instruction.tag == NOISELESS
+        self.noiseless = NOISELESS in instruction.tag.split(",")
         self.block: Block | None = None
         self.count = 1
         self.basis = self.name[-1] if self.name[-1] in "XY" else "Z"
@@ -191,7 +191,7 @@ def _kind(instruction: stim.CircuitInstruction) -> str:
 
 def _check_tag(name: str, tag: str) -> None:
     """Refuses a tag that was meant to be one of ours and would be passed over in silence."""
-    if not tag or tag == (ROUND if name == "TICK" else NOISELESS):
+    if not tag or (tag == ROUND if name == "TICK" else NOISELESS in tag.split(",")):
         return
     plain = "".join(filter(str.isalnum, tag)).lower()
 

@@ -33,6 +33,7 @@ class State(NamedTuple):
     rounds: RoundState | None
 
 
+_PAULIS = ("X", "Y", "Z")
 _ROUNDING = 1e-9  # of a layer's duration: sums of the same durations differ by less
 
 
@@ -242,10 +243,12 @@ class _Walk:
     def note(self, step: Step, part: Part) -> None:
         """Keeps what later steps must know of this one."""
         self.used |= part.qubits
-        self.busy |= part.qubits
+        in_software = step.noiseless and step.name in _PAULIS  # its qubits wait like any other
+        if not in_software:
+            self.busy |= part.qubits
         if step.kind in ("reset", "measure", "measure_reset", "product_measure"):
             self.spam = True
-        if self.rules.timed:
+        if self.rules.timed and not in_software:
             if step.noiseless:
                 self.spared |= part.qubits
             for group in part.groups:

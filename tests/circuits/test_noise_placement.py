@@ -202,6 +202,8 @@ def test_noise_stands_between_two_gates_on_one_qubit() -> None:
         ("CZ sweep[0] 1", "CZ sweep[0] 1"),
         ("H[tag] 0", "H[tag] 0\nDEPOLARIZE1(0.125) 0"),
         ("H[noiseless] 0", "H[noiseless] 0"),
+        ("S_DAG[T,noiseless] 0", "S_DAG[T,noiseless] 0"),
+        ("S[T] 0", "S[T] 0\nDEPOLARIZE1(0.125) 0"),
         ("MPAD 0 1", "MPAD 0 1"),
         ("H", "H"),
     ],
@@ -210,6 +212,13 @@ def test_single_instructions(line: str, expected: str) -> None:
     # Stim prints a split instruction fused again once its parts are neighbours.
     before = "M[noiseless] 5\n"
     assert tokens(UNIFORM.apply(stim.Circuit(before + line))) == tokens(stim.Circuit(before + expected))
+
+
+def test_a_correction_in_software_leaves_its_qubit_idle_and_a_noiseless_gate_does_not() -> None:
+    waiting = "R 0 1\nTICK\n{} 0\nH 1\nTICK\nM 0 1"
+    for name, sites in (("X[noiseless]", 2), ("Z[noiseless]", 2), ("H[noiseless]", 1), ("I[noiseless]", 1)):
+        report = UNIFORM.report(stim.Circuit(waiting.format(name)))
+        assert report.sites["DEPOLARIZE1"] == sites, name
 
 
 @pytest.mark.parametrize(
