@@ -16,6 +16,8 @@ from quell.qec.analysis.intervals import (
 )
 from quell.qec.analysis.plots import plot_collapse, plot_drift, plot_error_rate, plot_lambda
 from quell.qec.analysis.points import group_stats, merge_stats
+from quell.qec.analysis.post_selection import Cut, Survival, cut_at, cuts, stage_survival
+from quell.qec.analysis.post_selection_plots import plot_attempts, plot_survival
 from quell.qec.analysis.scaling import sample_scaling_law
 from quell.qec.analysis.suppression import LambdaFit, LambdaPair, fit_lambda, fit_lambdas
 from quell.qec.analysis.tables import format_table, table_rows
@@ -24,13 +26,17 @@ from quell.qec.analysis.threshold_fit import ScalingFit, ThresholdFit
 
 __all__ = [
     "Crossing",
+    "Cut",
     "Estimate",
     "LambdaFit",
     "LambdaPair",
     "ScalingFit",
+    "Survival",
     "ThresholdFit",
     "binomial_interval",
     "crossings",
+    "cut_at",
+    "cuts",
     "discard_rate",
     "error_rate",
     "error_rate_per_round",
@@ -42,10 +48,13 @@ __all__ = [
     "merge_stats",
     "normal_quantile",
     "per_round_probability",
+    "plot_attempts",
     "plot_collapse",
     "plot_drift",
     "plot_error_rate",
     "plot_lambda",
+    "plot_survival",
     "sample_scaling_law",
+    "stage_survival",
     "table_rows",
 ]
