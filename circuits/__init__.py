@@ -1,6 +1,7 @@
 """What runs on the chip: noiseless Stim circuits, and the noise put on them."""
 
-from quell.circuits.cultivation import CULTIVATION_GATES, CULTIVATION_STAGES, cultivation, cultivation_stage
+from quell.circuits.cultivation_circuit import CULTIVATION_GATES, CULTIVATION_STAGES, cultivation, cultivation_stage
+from quell.circuits.cultivation_series import true_t_series
 from quell.circuits.noise import NoiseModel
 from quell.circuits.noise_registry import NOISE_MODEL_NAMES, noise_model
 from quell.circuits.noise_report import NoiseReport
@@ -21,5 +22,6 @@ __all__ = [
     "cultivation_stage",
     "noise_model",
     "rotated_surface_memory",
+    "true_t_series",
     "unrotated_surface_memory",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import stim
 
-from quell.circuits import CULTIVATION_STAGES, NoiseModel, cultivation, cultivation_stage
+from quell.circuits import CULTIVATION_STAGES, NoiseModel, cultivation, cultivation_stage, true_t_series
 from quell.circuits.rp2_lattice import rp2_lattice, surface_lattice
 from quell.circuits.rp2_schedule import five_layers
 from quell.circuits.srp_morph import srp_morph
@@ -361,3 +361,18 @@ def test_gate_t_tags_every_s_and_ends_in_the_inverse_of_logical_t() -> None:
     end = str(circuit)[str(circuit).index("S_DAG[T,noiseless]") :]
     assert "DEPOLARIZE1" not in end
     assert circuit.num_detectors == cultivation(3, 7).num_detectors
+
+
+@pytest.mark.parametrize(
+    ("distance", "p", "published"),
+    [(3, 1e-3, 1.24e-6), (5, 1e-3, 1.55e-9), (3, 2e-3, 9.08e-6)],
+)
+def test_the_series_of_true_t_gives_the_figures_of_its_paper(distance: int, p: float, published: float) -> None:
+    assert true_t_series(distance, p) == pytest.approx(published, rel=5e-3)
+
+
+def test_the_series_says_where_it_ends() -> None:
+    assert true_t_series(3, 0) == 0
+    assert true_t_series(5, 0.05) is None
+    with pytest.raises(InputError, match="p must be at least 0 and below 1, got 1"):
+        true_t_series(3, 1)
