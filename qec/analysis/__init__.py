@@ -18,6 +18,7 @@ from quell.qec.analysis.plots import plot_collapse, plot_drift, plot_error_rate,
 from quell.qec.analysis.points import group_stats, merge_stats
 from quell.qec.analysis.post_selection import Cut, Survival, cut_at, cuts, stage_survival
 from quell.qec.analysis.post_selection_plots import plot_attempts, plot_survival
+from quell.qec.analysis.post_selection_tables import format_post_selection, post_selection_rows
 from quell.qec.analysis.scaling import sample_scaling_law
 from quell.qec.analysis.suppression import LambdaFit, LambdaPair, fit_lambda, fit_lambdas
 from quell.qec.analysis.tables import format_table, table_rows
@@ -43,6 +44,7 @@ __all__ = [
     "fit_lambda",
     "fit_lambdas",
     "fit_threshold",
+    "format_post_selection",
     "format_table",
     "group_stats",
     "merge_stats",
@@ -54,6 +56,7 @@ __all__ = [
     "plot_error_rate",
     "plot_lambda",
     "plot_survival",
+    "post_selection_rows",
     "sample_scaling_law",
     "stage_survival",
     "table_rows",

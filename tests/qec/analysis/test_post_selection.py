@@ -9,7 +9,15 @@ import scipy.stats
 import sinter
 
 from quell.errors import DataError, InputError
-from quell.qec.analysis import cut_at, cuts, plot_attempts, plot_survival, stage_survival
+from quell.qec.analysis import (
+    cut_at,
+    cuts,
+    format_post_selection,
+    plot_attempts,
+    plot_survival,
+    post_selection_rows,
+    stage_survival,
+)
 from quell.qec.analysis.post_selection import GAP_BIN_DB
 
 
@@ -118,3 +126,22 @@ def test_results_are_json_and_curves_have_bands_and_limits() -> None:
 def test_nothing_to_draw_is_refused(draw: Any) -> None:
     with pytest.raises(InputError, match="no curve"):
         draw({})
+
+
+def test_tables_list_cuts_until_the_first_without_errors() -> None:
+    (row,) = post_selection_rows([BINNED])
+    assert [cut["gap_db"] for cut in row["cuts"]] == [0, 20, 200]
+    assert (row["kept"], row["shots"], len(row["stages"])) == (6000, 10_000, 3)
+    text = format_post_selection([BINNED], gaps=[1.5])
+    assert "d=3, decoder=staged: 10000 shots" in text
+    assert len(text.splitlines()) == 1 + 4 + 2
+    # Rows of one task are one.
+    assert post_selection_rows([BINNED, BINNED])[0]["shots"] == 20_000
+
+
+def test_tables_of_nothing_and_of_too_much() -> None:
+    nothing = counted(100, 100, 0, kept_1=3)
+    assert post_selection_rows([nothing])[0]["cuts"] == []
+    assert format_post_selection([nothing]).endswith("nothing was kept")
+    with pytest.raises(InputError, match="a cut at 300 dB keeps none of the 6,000 shots"):
+        format_post_selection([BINNED], gaps=[0, 300])
