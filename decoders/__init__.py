@@ -3,6 +3,7 @@
 from quell.decoders.belief_propagation import BeliefPropagation
 from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.large_batches import LargeBatches
+from quell.decoders.post_selection import StagedSampler, StageSamples, post_selection_stages, sample_stages
 from quell.decoders.posterior_matching import PosteriorMatching
 from quell.decoders.predecoder.confidence import choose_confidence
 from quell.decoders.predecoder.predecoded import PreDecoded
@@ -16,6 +17,10 @@ __all__ = [
     "PosteriorMatching",
     "PreDecoded",
     "PreDecoder",
+    "StageSamples",
+    "StagedSampler",
     "choose_confidence",
+    "post_selection_stages",
+    "sample_stages",
     "sinter_decoders",
 ]

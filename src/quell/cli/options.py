@@ -27,6 +27,7 @@ __all__ = [
     "Json",
     "Many",
     "MemoryOptions",
+    "NoiseOptions",
     "Rates",
     "Workers",
     "load_custom_decoders",
@@ -140,14 +141,39 @@ _DEFAULT_NOISE = "uniform_depolarizing"
 
 @Parameter(name="*")
 @dataclasses.dataclass
-class MemoryOptions:
-    """Which memory experiment, and under which noise."""
+class NoiseOptions:
+    """Under which noise."""
 
-    code: Annotated[str, Parameter(help=f"{' or '.join(CODES)}.")] = "rotated-surface"
     noise: Annotated[
         str | None, Parameter(help=f"{', '.join(circuits.NOISE_MODEL_NAMES)}. [default: {_DEFAULT_NOISE}]")
     ] = None
     eta: Annotated[float | None, Parameter(help="Bias of --noise biased: Z errors over all others.")] = None
+
+    def noise_model(self, p: float) -> circuits.NoiseModel:
+        """The noise at an error rate."""
+        name = check_known("noise model", self.noise or _DEFAULT_NOISE, circuits.NOISE_MODEL_NAMES)
+        if (name == "biased") != (self.eta is not None):
+            raise InputError(
+                "--noise biased needs its bias: pass --eta, for example --eta 10"
+                if name == "biased"
+                else f"--eta is the bias of --noise biased, and the noise is {name}: leave it out"
+            )
+        return circuits.noise_model(name, p, **({} if self.eta is None else {"eta": self.eta}))
+
+    def noise_metadata(self) -> dict[str, Any]:
+        """What a result should say about the noise."""
+        metadata: dict[str, Any] = {"noise": self.noise or _DEFAULT_NOISE}
+        if self.eta is not None:
+            metadata["eta"] = str(self.eta) if self.eta == math.inf else self.eta  # JSON has no infinity
+        return metadata
+
+
+@Parameter(name="*")
+@dataclasses.dataclass
+class MemoryOptions(NoiseOptions):
+    """Which memory experiment, and under which noise."""
+
+    code: Annotated[str, Parameter(help=f"{' or '.join(CODES)}.")] = "rotated-surface"
     rounds: Annotated[Count | None, Parameter(help="Rounds. [default: the distance; 1 for code_capacity]")] = None
     gate_set: Annotated[str, Parameter(help=f"{' or '.join(circuits.GATE_SETS)}.")] = "native"
     order: Annotated[str, Parameter(help="Order of the two-qubit gates; the default keeps hook errors harmless.")] = (
@@ -160,17 +186,6 @@ class MemoryOptions:
         if self.rounds is not None:
             return self.rounds
         return 1 if self.noise == "code_capacity" else distance
-
-    def noise_model(self, p: float) -> circuits.NoiseModel:
-        """The noise at an error rate."""
-        name = check_known("noise model", self.noise or _DEFAULT_NOISE, circuits.NOISE_MODEL_NAMES)
-        if (name == "biased") != (self.eta is not None):
-            raise InputError(
-                "--noise biased needs its bias: pass --eta, for example --eta 10"
-                if name == "biased"
-                else f"--eta is the bias of --noise biased, and the noise is {name}: leave it out"
-            )
-        return circuits.noise_model(name, p, **({} if self.eta is None else {"eta": self.eta}))
 
     def circuit(self, distance: int, p: float | None, basis: str) -> stim.Circuit:
         """The circuit at a distance and an error rate; without noise if `p` is None."""
@@ -203,14 +218,14 @@ class MemoryOptions:
             "basis": basis,
             "code": self.code,
             "d": distance,
-            "noise": self.noise or _DEFAULT_NOISE,
             "p": p,
             "r": self.rounds_at(distance),
+            **self.noise_metadata(),
         }
-        for name in ("eta", "gate_set", "order", "orientation"):
+        for name in ("gate_set", "order", "orientation"):
             value = getattr(self, name)
             if value != MemoryOptions.__dataclass_fields__[name].default:
-                metadata[name] = str(value) if value == math.inf else value  # JSON has no infinity
+                metadata[name] = value
         return metadata
 
 

@@ -1,0 +1,53 @@
+"""Which detectors of a circuit reject a shot, and at which stage."""
+
+import math
+
+import numpy as np
+import stim
+from numpy.typing import NDArray
+
+from quell.errors import CircuitError
+
+__all__ = ["post_selection_stages"]
+
+_WITH_STAGE = 4
+
+
+def post_selection_stages(model: stim.Circuit | stim.DetectorErrorModel) -> NDArray[np.int32]:
+    """Returns the stage of post-selection that each detector belongs to.
+
+    A detector with the coordinates (x, y, t, stage) rejects the shot if it fires; stages count from 1, in the order
+    in which their results become known. Detectors with fewer coordinates, and further ones, are decoded.
+
+    Args:
+        model: A circuit, or its detector error model.
+
+    Returns:
+        int32 (D,): the stage of each detector; 0 for those that are decoded.
+
+    Raises:
+        CircuitError: A stage is not a whole number, or is below 1.
+
+    Examples:
+        >>> import stim
+        >>> from quell.decoders.post_selection import post_selection_stages
+        >>> post_selection_stages(stim.Circuit("M 0 1\\nDETECTOR(0, 0, 0, 1) rec[-1]\\nDETECTOR(0, 0, 0) rec[-2]"))
+        array([1, 0], dtype=int32)
+    """
+    stages = np.zeros(model.num_detectors, dtype=np.int32)
+    for detector, place in model.get_detector_coordinates().items():
+        if len(place) != _WITH_STAGE:
+            continue
+        stage = place[3]
+        if not math.isfinite(stage) or stage != int(stage):
+            raise CircuitError(
+                f"detector {detector} has stage {stage:g} as its fourth coordinate: stages are whole numbers from 1; "
+                f"give detectors that are decoded three coordinates"
+            )
+        if stage < 1:
+            raise CircuitError(
+                f"detector {detector} has stage {stage:g} as its fourth coordinate: count stages from 1, since what "
+                f"has 0 there is passed over by sinter's --postselect_detectors_with_non_zero_4th_coord"
+            )
+        stages[detector] = int(stage)
+    return stages
