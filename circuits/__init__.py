@@ -5,6 +5,7 @@ from quell.circuits.cultivation_series import true_t_series
 from quell.circuits.noise import NoiseModel
 from quell.circuits.noise_registry import NOISE_MODEL_NAMES, noise_model
 from quell.circuits.noise_report import NoiseReport
+from quell.circuits.rp2 import rp2_code, srp_code
 from quell.circuits.space_time_volume import stage_volumes, volume_per_attempt
 from quell.circuits.surface import GATE_SETS, rotated_surface_memory, unrotated_surface_memory
 from quell.circuits.surface_lattice import ORIENTATIONS, ROTATED_ORDERS, UNROTATED_ORDERS
@@ -23,6 +24,8 @@ __all__ = [
     "cultivation_stage",
     "noise_model",
     "rotated_surface_memory",
+    "rp2_code",
+    "srp_code",
     "stage_volumes",
     "true_t_series",
     "unrotated_surface_memory",

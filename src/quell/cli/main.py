@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 from quell import __version__
 from quell.cli.analyse import lambda_, table, threshold
 from quell.cli.circuit import circuit
+from quell.cli.cultivate import cultivate
 from quell.cli.demo import demo
 from quell.cli.flip_rate import train_flip_rate
 from quell.cli.mitigate import mitigate
@@ -42,6 +43,7 @@ app.command(threshold)
 app.command(lambda_, name="lambda")
 app.command(table)
 app.command(circuit)
+app.command(cultivate)
 app.command(mitigate)
 app.command(train_flip_rate)
 app.command(train_predecoder)
