@@ -131,7 +131,7 @@ def _through(morph: Morph, sites: Sequence[Site], kind: str, supports: Bits) -> 
 
 def _signs_of(supports: Bits) -> NDArray[np.int8]:
     """The sign rule: (-1)^(|s|/2)."""
-    return (1 - 2 * (supports.sum(axis=1) // 2 % 2)).astype(np.int8)
+    return np.where(supports.sum(axis=1) // 2 % 2, -1, 1).astype(np.int8)
 
 
 def _lightest_generators(supports: Bits) -> Bits:

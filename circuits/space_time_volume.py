@@ -41,7 +41,8 @@ def stage_volumes(circuit: stim.Circuit) -> list[float]:
     ended: set[int] = set()
     detector = 0
     stage = 0
-    for instruction in circuit:
+    for index in range(len(circuit)):
+        instruction = circuit[index]
         if isinstance(instruction, stim.CircuitRepeatBlock):
             raise CircuitError("the circuit has a REPEAT block, and volumes need its layers one by one: flatten it")
         name = instruction.name

@@ -105,7 +105,7 @@ def format_post_selection(
     return "\n".join(blocks).rstrip("\n")
 
 
-def _aligned(heading: tuple[str, ...], lines: list[tuple[str, ...]], text: tuple[int, ...]) -> str:
+def _aligned(heading: tuple[str, ...], lines: Sequence[tuple[str, ...]], text: tuple[int, ...]) -> str:
     """Aligns numbers to the right and what is wider than a number to the left."""
     widths = [max(len(line[column]) for line in (heading, *lines)) for column in range(len(heading))]
 
