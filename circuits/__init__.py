@@ -1,5 +1,6 @@
 """What runs on the chip: noiseless Stim circuits, and the noise put on them."""
 
+from quell.circuits.color_cultivation import color_cultivation
 from quell.circuits.cultivation_circuit import CULTIVATION_GATES, CULTIVATION_STAGES, cultivation, cultivation_stage
 from quell.circuits.cultivation_series import true_t_series
 from quell.circuits.noise import NoiseModel
@@ -15,11 +16,12 @@ __all__ = [
     "CULTIVATION_STAGES",
     "GATE_SETS",
     "NOISE_MODEL_NAMES",
+    "NoiseModel",
+    "NoiseReport",
     "ORIENTATIONS",
     "ROTATED_ORDERS",
     "UNROTATED_ORDERS",
-    "NoiseModel",
-    "NoiseReport",
+    "color_cultivation",
     "cultivation",
     "cultivation_stage",
     "noise_model",
