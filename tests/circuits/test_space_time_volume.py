@@ -7,7 +7,9 @@ from quell.circuits import cultivation, stage_volumes, volume_per_attempt
 from quell.errors import CircuitError, InputError
 
 # Layers: both qubits, both, both (the last of qubit 1), qubit 0 alone and on its own again.
-SMALL = "R 0 1\nTICK\nCX 0 1\nTICK\nM 1\nDETECTOR(0, 0, 0, 1) rec[-1]\nTICK\nTICK\nM 0\nDETECTOR(0, 0, 1, 2) rec[-1]\nTICK"
+SMALL = (
+    "R 0 1\nTICK\nCX 0 1\nTICK\nM 1\nDETECTOR(0, 0, 0, 1) rec[-1]\nTICK\nTICK\nM 0\nDETECTOR(0, 0, 1, 2) rec[-1]\nTICK"
+)
 
 
 def test_qubits_count_from_preparation_to_measurement() -> None:
