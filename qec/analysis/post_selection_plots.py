@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_attempts", "plot_survival"]
 
+_DECADE = 10
+
 
 def plot_attempts(
     stats: Mapping[str, sinter.TaskStats],
@@ -88,7 +90,9 @@ def plot_attempts(
         marker = MARKERS[(index + len(stats)) % len(MARKERS)]
         axes.plot(x, y, marker, color=INK, markersize=6, fillstyle="none", label=label)
     axes.set_yscale("log")
-    axes.set_xscale("log")
+    low_end, high_end = axes.get_xlim()
+    if high_end > _DECADE * max(low_end, 1.0):
+        axes.set_xscale("log")
     tidy(axes, "attempts per kept state", "logical error rate")
     outside_legend(axes)
     return figure_of(axes)
