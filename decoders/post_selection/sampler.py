@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from quell.decoders.post_selection.count_keys import count_gaps, count_stages, gap_bins
 from quell.decoders.post_selection.fault_table import FaultTable
+from quell.decoders.post_selection.lonely_faults import LonelyFaults
 from quell.decoders.post_selection.pruned import pruned_model
 from quell.decoders.post_selection.soft_output import SoftOutputDecoder
 from quell.decoders.settings import decoder_settings
@@ -25,7 +26,7 @@ __all__ = ["StageSamples", "StagedSampler", "sample_stages"]
 
 _BATCH_SECONDS = 0.5
 _FIRST_BATCH = 1 << 14
-_LARGEST_BATCH = 1 << 26
+_LARGEST_BATCH = 1 << 30
 _FOUND_BYTES = 1 << 26  # of kept shots that are held at once
 
 
@@ -55,7 +56,10 @@ class _Draws:
     def __init__(self, circuit: stim.Circuit, seed: int | None) -> None:
         import_extra("numba", "cultivation")
         self.table = FaultTable.of(circuit)
-        self.state = np.random.SeedSequence(seed).generate_state(4, np.uint64)
+        self.lonely = LonelyFaults.of(self.table)
+        seeds = np.random.SeedSequence(seed)
+        self.state = seeds.generate_state(4, np.uint64).astype(np.uint64)
+        self.rng = np.random.default_rng(seeds.spawn(1)[0])
         rows = _FOUND_BYTES // (8 * self.table.stage_masks.shape[1])
         self.found = np.zeros((rows, self.table.stage_masks.shape[1]), dtype=np.uint64)
 
@@ -64,31 +68,24 @@ class _Draws:
         from quell.decoders.post_selection.sampling_kernel import draw_shots
 
         table = self.table
-        while shots > 0:
-            kept = np.zeros(table.num_stages, dtype=np.int64)
+        rejected, without_fault, to_draw = self.lonely.shared_out(shots, self.rng)
+        counted = shots - to_draw
+        while counted or to_draw:
             done, rows, clean = draw_shots(
-                shots,
-                table.ends,
-                table.symptoms,
-                table.words,
-                table.guide,
-                table.stage_ends,
-                table.stage_masks,
-                table.always,
-                self.state,
-                self.found,
-                kept,
+                to_draw, self.state, self.found, rejected, *table.for_kernel(), *self.lonely.for_kernel()
             )
-            shots -= done
+            to_draw -= done
             packed = self.found[:rows].astype("<u8", copy=False).view(np.uint8)
             first = 8 * table.observable_word
             yield StageSamples(
-                shots=done,
-                kept=kept,
-                num_clean=clean,
+                shots=counted + done,
+                kept=counted + done - np.cumsum(rejected),
+                num_clean=without_fault + clean,
                 events=packed[:, : -(-table.num_detectors // 8)],
                 flips=packed[:, first : first + -(-table.num_observables // 8)],
             )
+            counted = without_fault = 0
+            rejected = np.zeros_like(rejected)
 
 
 def sample_stages(circuit: stim.Circuit, shots: int, *, seed: int | None = None) -> StageSamples:
@@ -166,9 +163,9 @@ class StagedSampler(sinter.Sampler):
 
     def settings_id(self) -> str:
         """The decoder and its settings."""
-        if self.decoder is None or isinstance(self.decoder, str):
+        if isinstance(self.decoder, str):
             return f"decoder={self.decoder}"
-        return f"decoder={decoder_settings(self.decoder)}"
+        return f"decoder={decoder_settings(self.decoder or SoftOutputDecoder())}"
 
     def compiled_sampler_for_task(self, task: sinter.Task) -> sinter.CompiledSampler:
         """Returns a sampler of the task's circuit."""

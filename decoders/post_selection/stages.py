@@ -26,7 +26,7 @@ def post_selection_stages(model: stim.Circuit | stim.DetectorErrorModel) -> NDAr
         int32 (D,): the stage of each detector; 0 for those that are decoded.
 
     Raises:
-        CircuitError: A stage is not a whole number, or is below 1.
+        CircuitError: A stage is not a whole number, is below 1, or is larger than the number of detectors.
 
     Examples:
         >>> import stim
@@ -48,6 +48,11 @@ def post_selection_stages(model: stim.Circuit | stim.DetectorErrorModel) -> NDAr
             raise CircuitError(
                 f"detector {detector} has stage {stage:g} as its fourth coordinate: count stages from 1, since what "
                 f"has 0 there is passed over by sinter's --postselect_detectors_with_non_zero_4th_coord"
+            )
+        if stage > len(stages):
+            raise CircuitError(
+                f"detector {detector} has stage {stage:g} as its fourth coordinate, and the circuit has {len(stages)} "
+                f"detectors: number the stages 1, 2, 3, …"
             )
         stages[detector] = int(stage)
     return stages

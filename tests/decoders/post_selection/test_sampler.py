@@ -1,5 +1,6 @@
 """Staged sampling against enumeration, against Stim's sampling of the whole circuit, and inside sinter."""
 
+import dataclasses
 import itertools
 import pickle
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 import quell
 from quell.circuits import NoiseModel, cultivation
-from quell.decoders import StagedSampler, post_selection_stages, sample_stages
+from quell.circuits.color_cultivation import color_cultivation
+from quell.decoders import SoftOutputDecoder, StagedSampler, post_selection_stages, sample_stages
+from quell.decoders.post_selection import sampler as sampler_module
 from quell.decoders.post_selection.fault_table import FaultTable
-from quell.errors import CircuitError, InputError
+from quell.errors import CircuitError, InputError, TooLargeError
 from quell.qec import cuts, stage_survival
 
 NOISE = NoiseModel.uniform_depolarizing
@@ -26,11 +29,11 @@ def unpacked(rows: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:
     return np.unpackbits(rows, axis=1, count=count, bitorder="little").astype(bool)
 
 
-# Six faults, three stages of which the second has no fault of its own, a likely error and one of each kind.
+# Six faults, three stages of which the second has no fault of its own, an error that may be likely, one of each kind.
 TINY = """
 X_ERROR(0.1) 0
 X_ERROR(0.2) 1
-X_ERROR(0.7) 2
+X_ERROR({likely}) 2
 X_ERROR(0.05) 3
 E(0.15) X0 X2
 E(0.25) X1 X3 X4
@@ -44,9 +47,10 @@ OBSERVABLE_INCLUDE(1) rec[-4]
 """
 
 
-def test_every_outcome_of_a_small_circuit_has_its_probability() -> None:
+@pytest.mark.parametrize("likely", [0.3, 0.7])
+def test_every_outcome_of_a_small_circuit_has_its_probability(likely: float) -> None:
     # All 2^6 sets of faults, by hand: qubits that each flips.
-    faults = [(0.1, [0]), (0.2, [1]), (0.7, [2]), (0.05, [3]), (0.15, [0, 2]), (0.25, [1, 3, 4])]
+    faults = [(0.1, [0]), (0.2, [1]), (likely, [2]), (0.05, [3]), (0.15, [0, 2]), (0.25, [1, 3, 4])]
     kept = np.zeros(3)
     outcomes: dict[tuple[int, ...], float] = {}
     for chosen in itertools.product((0, 1), repeat=6):
@@ -61,8 +65,8 @@ def test_every_outcome_of_a_small_circuit_has_its_probability() -> None:
             outcome = (flipped[1], flipped[4], flipped[1])
             outcomes[outcome] = outcomes.get(outcome, 0) + p
     shots = 2_000_000
-    samples = sample_stages(stim.Circuit(TINY), shots, seed=11)
-    # Seven binomial numbers, each at odds of 1e-7 to be called wrong.
+    samples = sample_stages(stim.Circuit(TINY.format(likely=likely)), shots, seed=11)
+    # Fifteen binomial numbers in both cases, each at odds of 1e-7 to be called wrong; their seed is fixed.
     limit = scipy.stats.norm.isf(5e-8)
     for seen, p in zip(samples.kept, kept, strict=True):
         assert abs(seen - shots * p) < limit * np.sqrt(shots * p * (1 - p))
@@ -74,6 +78,31 @@ def test_every_outcome_of_a_small_circuit_has_its_probability() -> None:
     assert set(counted) == set(outcomes)
     for outcome, p in outcomes.items():
         assert abs(counted[outcome] - shots * p) < limit * np.sqrt(shots * p * (1 - p)), outcome
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_outcome_of_a_random_circuit_has_its_probability(seed: int) -> None:
+    # Twelve faults on six qubits: of which three stages see four, many faults cancel each other in part.
+    rng = np.random.default_rng(seed)
+    logarithms = np.zeros(64)
+    text = ""
+    for _ in range(12):
+        flipped, p = int(rng.integers(1, 64)), float(rng.uniform(0.02, 0.3))
+        logarithms[flipped] += np.log1p(-2 * p)
+        text += f"E({p!r}) " + " ".join(f"X{q}" for q in range(6) if flipped >> q & 1) + "\n"
+    text += "M 0 1 2 3 4 5\n" + "".join(f"DETECTOR({q}, 0, 0, {(1, 2, 2, 3)[q]}) rec[{q - 6}]\n" for q in range(4))
+    circuit = stim.Circuit(f"{text}DETECTOR(4, 0, 0) rec[-2]\nOBSERVABLE_INCLUDE(0) rec[-1]")
+    outcomes = walsh_hadamard(np.exp((logarithms.sum() - walsh_hadamard(logarithms)) / 2)) / 64
+    shots = 20_000_000
+    samples = sample_stages(circuit, shots, seed=seed)
+    kept = [outcomes[np.arange(64) & mask == 0].sum() for mask in (1, 7)]
+    found = [*samples.kept[:2], samples.num_clean]
+    keys = samples.events[:, 0] >> 4 & 1 | samples.flips[:, 0] << 1
+    found += [int((keys == key).sum()) for key in (1, 2, 3)]
+    # Six binomial numbers for each circuit, at odds of 1e-8.
+    limit = scipy.stats.norm.isf(5e-9)
+    for seen, rate in zip(found, [*kept, *outcomes[[0, 16, 32, 48]]], strict=True):
+        assert abs(seen - shots * rate) < limit * np.sqrt(shots * rate * (1 - rate))
 
 
 CIRCUITS: dict[str, Callable[[], stim.Circuit]] = {
@@ -110,6 +139,71 @@ def test_kept_shots_are_those_of_whole_circuit_sampling(name: str) -> None:
     assert abs(quiet - ours.num_clean) < limit * np.sqrt(2 * quiet)
 
 
+@pytest.mark.parametrize("p", [0.001, 0.02])
+def test_counts_have_the_exact_distribution_of_the_color_code(p: float) -> None:
+    # Independent flips convolve, so their Walsh-Hadamard transforms multiply: all 2^20 outcomes at once.
+    circuit = color_cultivation(3, NOISE(p))
+    stages = post_selection_stages(circuit)
+    bits = circuit.num_detectors + 1
+    logarithms = np.zeros(1 << bits)
+    for error in circuit.detector_error_model().flattened():
+        if error.type == "error":
+            targets = [t.val if t.is_relative_detector_id() else bits - 1 for t in error.targets_copy()]
+            logarithms[sum(1 << target for target in targets)] += np.log1p(-2 * error.args_copy()[0])
+    transform = np.exp((logarithms.sum() - walsh_hadamard(logarithms)) / 2)
+    outcomes = walsh_hadamard(transform) / len(transform)
+    shots = 20_000_000
+    counted = sinter.AnonTaskStats()
+    sampler = StagedSampler().compiled_sampler_for_task(sinter.Task(circuit=circuit))
+    while counted.shots < shots:
+        counted += sampler.sample(shots - counted.shots)
+    limit = scipy.stats.norm.isf(5e-8)
+    for stage in range(1, int(stages.max()) + 1):
+        rejecting = sum(1 << int(detector) for detector in np.flatnonzero((stages > 0) & (stages <= stage)))
+        kept = outcomes[np.arange(1 << bits) & rejecting == 0].sum()
+        assert abs(counted.custom_counts[f"kept_{stage}"] - shots * kept) < limit * np.sqrt(shots * kept * (1 - kept))
+    assert 1e-7 < scipy.stats.poisson.cdf(counted.errors, shots * outcomes[1 << (bits - 1)]) < 1 - 1e-7
+
+
+def walsh_hadamard(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    table = values.reshape([2] * (len(values).bit_length() - 1))
+    for axis in range(table.ndim):
+        zero, one = table.take(0, axis), table.take(1, axis)
+        table = np.stack([zero + one, zero - one], axis)
+    return table.ravel()
+
+
+def test_faults_of_very_different_rates_keep_theirs() -> None:
+    # One that nearly always happens among rare ones; what is kept is (1 - p) for each detector that only p flips.
+    rates = [0.4999, 1e-4, 3e-6, 0.2, 1e-4]
+    text = "".join(f"X_ERROR({p}) {q}\nM {q}\nDETECTOR({q}, 0, 0, {q + 1}) rec[-1]\n" for q, p in enumerate(rates))
+    shots = 300_000_000
+    draws = sampler_module._Draws(stim.Circuit(text), 5)
+    kept = sum((piece.kept for piece in draws.draw(shots)), np.zeros(5, dtype=np.int64))
+    before = shots
+    for alive, p in zip(kept, rates, strict=True):
+        # A Poisson number where p is small, and spread as one at most where it is not: each at odds of 1e-8.
+        assert abs(before - alive - before * p) < 6 * np.sqrt(before * p) + 15
+        before = alive
+
+
+def test_kept_shots_that_do_not_fit_at_once_come_in_pieces() -> None:
+    circuit = cultivation(3, 5, NOISE(0.004))
+    whole, parted = sampler_module._Draws(circuit, 9), sampler_module._Draws(circuit, 9)
+    parted.found = parted.found[:100]
+    (one,) = whole.draw(50_000)
+    pieces = [
+        dataclasses.replace(piece, events=piece.events.copy(), flips=piece.flips.copy())
+        for piece in parted.draw(50_000)
+    ]
+    assert len(pieces) > 10
+    assert sum(piece.shots for piece in pieces) == one.shots == 50_000
+    assert np.array_equal(sum(piece.kept for piece in pieces), one.kept)
+    assert np.array_equal(np.concatenate([piece.events for piece in pieces]), one.events)
+    assert np.array_equal(np.concatenate([piece.flips for piece in pieces]), one.flips)
+    assert sum(piece.num_clean for piece in pieces) == one.num_clean
+
+
 def test_survival_is_the_published_one() -> None:
     # 10 million attempts: three standard deviations are 0.0005 and rounding is as much, so the odds to fail are small.
     published = {3: [0.912, 0.831, 0.771, 0.642, 0.562, 0.514], 5: [0.0945]}
@@ -123,7 +217,7 @@ def test_likely_errors_count_as_their_absence_and_equal_ones_are_merged() -> Non
     errors = "X_ERROR(0.25) 0\nX_ERROR(0.5) 0\nX_ERROR(1) 1"
     circuit = stim.Circuit(f"{errors}\nM 0 1\nDETECTOR(0, 0, 0, 1) rec[-2]\nOBSERVABLE_INCLUDE(0) rec[-1]")
     table = FaultTable.of(circuit)
-    assert table.ends == pytest.approx([0, np.log(2)])
+    assert table.silence == pytest.approx([1, 0.5])
     samples = sample_stages(circuit, 100_000, seed=1)
     assert unpacked(samples.flips, 1).all()
     assert samples.num_clean == 0
@@ -172,7 +266,7 @@ def test_sinter_collects_with_it_what_its_own_sampler_gives() -> None:
 
 def test_a_sweep_saves_every_count_and_goes_on(tmp_path: Path) -> None:
     task = sinter.Task(circuit=cultivation(3, 5, NOISE(0.003)), json_metadata={"d": 3, "p": 0.003})
-    decoders = {"staged": StagedSampler(), "plain": StagedSampler("pymatching")}
+    decoders = {"staged": StagedSampler(SoftOutputDecoder(correlated=False)), "plain": StagedSampler("pymatching")}
     first = quell.sweep(task, decoders, max_shots=100_000, save=tmp_path / "kept.csv", num_workers=1)
     second = quell.sweep(task, decoders, max_shots=150_000, save=tmp_path / "kept.csv", num_workers=1)
     for row, before in zip(second, first, strict=True):
@@ -209,6 +303,7 @@ def test_a_call_takes_half_a_second_of_shots_at_most() -> None:
         ("M 0\nDETECTOR(0, 0, 0) rec[-1]", "no post-selected detector: give those that reject a shot four coordinates"),
         ("M 0\nDETECTOR(0, 0, 0, 0) rec[-1]", "detector 0 has stage 0 .* count stages from 1"),
         ("M 0\nDETECTOR(0, 0, 0, 1.5) rec[-1]", "detector 0 has stage 1.5 .* whole numbers"),
+        ("M 0\nDETECTOR(0, 0, 0, 2) rec[-1]", "detector 0 has stage 2 .* has 1 detectors: number the stages"),
         (
             "R 0\nRX 1\nCX 1 0\nPAULI_CHANNEL_1(0.1, 0, 0.2) 0\nMXX 0 1\nMZZ 0 1\n"
             "DETECTOR(0, 0, 0, 1) rec[-1]\nDETECTOR(0, 0, 0, 1) rec[-2]",
@@ -220,6 +315,12 @@ def test_a_call_takes_half_a_second_of_shots_at_most() -> None:
 )
 def test_circuits_that_cannot_be_sampled_say_why(text: str, message: str) -> None:
     with pytest.raises(CircuitError, match=message):
+        sample_stages(stim.Circuit(text), 10)
+
+
+def test_more_faults_than_can_be_drawn_one_by_one_are_refused() -> None:
+    text = "".join(f"X_ERROR(0.4) {q}\nM {q}\nDETECTOR({q}, 0, 0, 1) rec[-1]\n" for q in range(1200))
+    with pytest.raises(TooLargeError, match=r"a shot holds 613 faults on average, .* at most 600: lower the noise"):
         sample_stages(stim.Circuit(text), 10)
 
 
