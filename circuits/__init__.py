@@ -7,6 +7,7 @@ from quell.circuits.noise import NoiseModel
 from quell.circuits.noise_registry import NOISE_MODEL_NAMES, noise_model
 from quell.circuits.noise_report import NoiseReport
 from quell.circuits.rp2 import rp2_code, srp_code
+from quell.circuits.rp2_memory import rp2_memory
 from quell.circuits.space_time_volume import stage_volumes, volume_per_attempt
 from quell.circuits.surface import GATE_SETS, rotated_surface_memory, unrotated_surface_memory
 from quell.circuits.surface_lattice import ORIENTATIONS, ROTATED_ORDERS, UNROTATED_ORDERS
@@ -27,6 +28,7 @@ __all__ = [
     "noise_model",
     "rotated_surface_memory",
     "rp2_code",
+    "rp2_memory",
     "srp_code",
     "stage_volumes",
     "true_t_series",

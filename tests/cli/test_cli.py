@@ -17,7 +17,7 @@ from quell import circuits
 from quell.cli.main import run
 from quell.qec import read_stats, sample_scaling_law
 
-from .tools import run_json
+from .tools import fails, run_json
 
 SWEEP = ["sweep", "--distances", "3", "5", "--p", "0.01", "0.02", "--max-shots", "2000", "--workers", "1"]
 
@@ -285,3 +285,18 @@ def test_a_closed_pipe_is_no_error() -> None:
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, env=dict(os.environ))
     assert result.stdout.startswith("QUBIT_COORDS")
     assert result.stderr == ""
+
+
+def test_rp2_codes_are_swept_and_written_like_others(capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(
+        capsys, "sweep", "--code", "rp2", "--distances", "3", "5", "--p", "0.004", "0.02", "--max-shots", "2000",
+        "--workers", "1", "--save", "rp2.csv",
+    )  # fmt: skip
+    assert {row["metadata"]["code"] for row in found["results"]} == {"rp2"}
+    assert found["results"][0]["error_rate"]["value"] < found["results"][-1]["error_rate"]["value"]
+    assert run(["circuit", "rp2", "--distance", "3", "--p", "0.004", "--basis", "X"]) == 0
+    expected = circuits.rp2_memory(3, 3, "X", circuits.NoiseModel.uniform_depolarizing(0.004))
+    assert stim.Circuit(capsys.readouterr().out) == expected
+    fails(capsys, 2, "--gate-set is no choice for code rp2", "circuit", "rp2", "--distance", "3", "--gate-set", "stim")
+    twice = ["circuit", "rp2", "--distance", "3", "--code", "unrotated-surface"]
+    fails(capsys, 2, "the code is given twice", *twice)

@@ -1,17 +1,20 @@
 """`quell circuit`: a memory experiment as a Stim file."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from quell.cli.options import Count, Json, MemoryOptions, print_json
-from quell.errors import StorageError
+from quell.errors import InputError, StorageError
 
 __all__ = ["circuit"]
 
 
 def circuit(
+    family: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
     *,
     distance: Count,
     p: float | None = None,
@@ -24,12 +27,19 @@ def circuit(
 
     quell circuit --distance 5 --p 0.003 --noise si1000 --out d5.stim
 
+    quell circuit rp2 --distance 5 --p 0.003 --basis X
+
     Args:
+        family: The code, as --code names it.
         distance: Code distance.
         p: Physical error rate. Without it the circuit is noiseless.
         basis: Z or X: which logical observable is kept.
         out: Write the circuit into this file instead of printing it.
     """
+    if family is not None:
+        if memory.code not in (family, MemoryOptions().code):
+            raise InputError(f"the code is given twice, as {family} and as --code {memory.code}: leave one out")
+        memory = dataclasses.replace(memory, code=family)
     built = memory.circuit(distance, p, basis)
     text = f"{built}\n"
     if out is not None:

@@ -71,6 +71,8 @@ def cultivate(
             metadata["as_published"] = True
         tasks.append(sinter.Task(circuit=circuit, json_metadata=metadata))
     sampler = TrueTSampler() if gate == "T" else StagedSampler()
+    for task in tasks:
+        sampler.compiled_sampler_for_task(task)  # what cannot be sampled is refused at once, and not in a worker
     stats = quell.sweep(tasks, {"staged": sampler}, max_shots=shots, save=save, num_workers=workers)
     report(stats, gaps or None, json)
     if plot is not None:

@@ -127,7 +127,15 @@ Many = Parameter(consume_multiple=True)
 
 CODES: dict[str, Callable[..., stim.Circuit]] = {
     "rotated-surface": circuits.rotated_surface_memory,
+    "rp2": circuits.rp2_memory,
     "unrotated-surface": circuits.unrotated_surface_memory,
+}
+_SURFACE_DEFAULTS = {"gate_set": "native", "order": "stim", "orientation": "stim"}
+# What else can be chosen for each code, and what is taken if it is not.
+_CHOICES: dict[str, dict[str, str]] = {
+    "rotated-surface": _SURFACE_DEFAULTS,
+    "rp2": {},
+    "unrotated-surface": _SURFACE_DEFAULTS,
 }
 
 CustomDecoders = Annotated[
@@ -175,11 +183,15 @@ class MemoryOptions(NoiseOptions):
 
     code: Annotated[str, Parameter(help=f"{' or '.join(CODES)}.")] = "rotated-surface"
     rounds: Annotated[Count | None, Parameter(help="Rounds. [default: the distance; 1 for code_capacity]")] = None
-    gate_set: Annotated[str, Parameter(help=f"{' or '.join(circuits.GATE_SETS)}.")] = "native"
-    order: Annotated[str, Parameter(help="Order of the two-qubit gates; the default keeps hook errors harmless.")] = (
-        "stim"
-    )
-    orientation: Annotated[str, Parameter(help=f"{' or '.join(circuits.ORIENTATIONS)}.")] = "stim"
+    gate_set: Annotated[
+        str | None, Parameter(help=f"{' or '.join(circuits.GATE_SETS)}, of surface codes. [default: native]")
+    ] = None
+    order: Annotated[
+        str | None, Parameter(help="Order of the two-qubit gates. [default: one that keeps hook errors harmless]")
+    ] = None
+    orientation: Annotated[
+        str | None, Parameter(help=f"{' or '.join(circuits.ORIENTATIONS)}, of surface codes. [default: stim]")
+    ] = None
 
     def rounds_at(self, distance: int) -> int:
         """The number of rounds at a distance."""
@@ -193,15 +205,15 @@ class MemoryOptions(NoiseOptions):
         if p is None and (self.noise is not None or self.eta is not None):
             raise InputError("noise without a strength: pass --p, or leave out --noise and --eta for no noise")
         model = None if p is None else self.noise_model(p)
-        return CODES[self.code](
-            distance,
-            self.rounds_at(distance),
-            basis,
-            model,
-            gate_set=self.gate_set,
-            order=self.order,
-            orientation=self.orientation,
-        )
+        return CODES[self.code](distance, self.rounds_at(distance), basis, model, **self._chosen())
+
+    def _chosen(self) -> dict[str, str]:
+        """What was chosen beyond the code, of what there is to choose for it."""
+        given = {name: getattr(self, name) for name in _SURFACE_DEFAULTS if getattr(self, name) is not None}
+        for name in given:
+            if name not in _CHOICES[self.code]:
+                raise InputError(f"--{name.replace('_', '-')} is no choice for code {self.code}: leave it out")
+        return given
 
     def tasks(self, distances: Sequence[int], rates: Sequence[float], bases: Sequence[str]) -> list[sinter.Task]:
         """The task of every basis, distance and error rate, in this order."""
@@ -222,10 +234,8 @@ class MemoryOptions(NoiseOptions):
             "r": self.rounds_at(distance),
             **self.noise_metadata(),
         }
-        for name in ("gate_set", "order", "orientation"):
-            value = getattr(self, name)
-            if value != MemoryOptions.__dataclass_fields__[name].default:
-                metadata[name] = value
+        chosen = self._chosen().items()
+        metadata |= {name: value for name, value in chosen if value != _CHOICES[self.code][name]}
         return metadata
 
 
