@@ -42,6 +42,10 @@ def name(row: sinter.TaskStats) -> str:
     return NAMES[distance, expand_to] + (", as published" if as_published else "")
 
 
+def soft_output(row: sinter.TaskStats) -> str:
+    return row.decoder.partition("@")[0]
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
@@ -107,17 +111,21 @@ def expanded(rows: list[sinter.TaskStats]) -> list[str]:
                 chosen.append((f"interval below {rate:g}", found))
         chosen.append(("strictest", every[-1]))
         for label, cut in chosen:
-            about = [name(row), f"{p:g}", f"{row.shots:.2g}", label, f"{cut.gap:g}", cut.attempts]
+            about = [name(row), f"{p:g}", soft_output(row), f"{row.shots:.2g}", label, f"{cut.gap:g}", cut.attempts]
             lines.append([*about, f"{cut.error_rate} ({cut.errors} errors)", f"{volume(row, cut):,.0f}"])
         if p == 1e-3:
             for attempts, rate, cost in EXPANDED[distance]:
-                lines.append(["published", f"{p:g}", "", "", "", attempts, f"{rate:.2g}", cost or ""])
-    header = ["circuit", "p", "attempts made", "cut", "gap >= (dB)", "attempts per kept state", "error rate", "volume"]
-    return table(header, lines)
+                lines.append(["published", f"{p:g}", "", "", "", "", attempts, f"{rate:.2g}", cost or ""])
+    header = ["circuit", "p", "soft output", "attempts made", "cut", "gap >= (dB)", "attempts per kept state"]
+    return table([*header, "error rate", "volume"], lines)
 
 
 def main() -> None:
-    rows = sorted(read_stats(COUNTS), key=lambda row: (key(row)[1] or 0, key(row)[0], key(row)[2], key(row)[3]))
+    def order(row: sinter.TaskStats) -> tuple[object, ...]:
+        distance, expand_to, p, as_published = key(row)
+        return expand_to or 0, distance, p, as_published, soft_output(row)
+
+    rows = sorted(read_stats(COUNTS), key=order)
     true_t = {}
     if TRUE_T.exists():
         true_t = {(key(row)[0], key(row)[2], key(row)[3]): row for row in read_stats(TRUE_T)}
@@ -128,8 +136,9 @@ def main() -> None:
         "    python benchmarks/cultivation/true_t.py    # those with true T",
         "    python benchmarks/cultivation/figures.py   # these tables, in seconds",
         "",
-        f"{machine()}. Uniform depolarising noise of strength p, 95 % intervals. Published: arXiv:2503.18657 (S in place of",
-        "T, p = 0.001) and, for true T, the series of arXiv:2609.18922.",
+        f"{machine()}.",
+        "Uniform depolarising noise of strength p, 95 % intervals. Published: arXiv:2503.18657 (S in place of T,",
+        "p = 0.001) and, for true T, the series of arXiv:2609.18922, which is of the circuits as published.",
         "",
         "## Survival by stage",
         "",
@@ -141,8 +150,8 @@ def main() -> None:
         *alone(rows, true_t),
         "## After expansion: attempts against errors",
         "",
-        "S in place of T; at large gaps the error rate is that of the cultivation inside, and optimistic like it. Volumes are",
-        "in qubit-rounds per kept state, ours counted as `stage_volumes` says, published ones as their authors count.",
+        "S in place of T; at large gaps the error rate is that of the cultivation inside, and optimistic like it.",
+        "Volumes are in qubit-rounds per kept state, ours as `stage_volumes` counts, published ones as their authors do.",
         "",
         *expanded(rows),
     ]
@@ -154,7 +163,7 @@ def main() -> None:
 def draw(rows: list[sinter.TaskStats]) -> None:
     for distance, picture in ((3, "msc3_sc7.png"), (5, "msc5_sc11.png")):
         curves = {
-            f"{name(row)}, p = {key(row)[2]:g}": row
+            f"{soft_output(row)}, p = {key(row)[2]:g}": row
             for row in rows
             if key(row)[0] == distance and key(row)[1] is not None and not key(row)[3]
         }
