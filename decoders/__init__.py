@@ -3,7 +3,17 @@
 from quell.decoders.belief_propagation import BeliefPropagation
 from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.large_batches import LargeBatches
-from quell.decoders.post_selection import StagedSampler, StageSamples, post_selection_stages, sample_stages
+from quell.decoders.post_selection import (
+    PrunedModel,
+    SoftOutputDecoder,
+    StagedSampler,
+    StageSamples,
+    TrueTSampler,
+    post_selection_stages,
+    pruned_model,
+    sample_stages,
+    sample_true_t,
+)
 from quell.decoders.posterior_matching import PosteriorMatching
 from quell.decoders.predecoder.confidence import choose_confidence
 from quell.decoders.predecoder.predecoded import PreDecoded
@@ -17,10 +27,15 @@ __all__ = [
     "PosteriorMatching",
     "PreDecoded",
     "PreDecoder",
+    "PrunedModel",
+    "SoftOutputDecoder",
     "StageSamples",
     "StagedSampler",
+    "TrueTSampler",
     "choose_confidence",
     "post_selection_stages",
+    "pruned_model",
     "sample_stages",
+    "sample_true_t",
     "sinter_decoders",
 ]
