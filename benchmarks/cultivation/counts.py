@@ -1,9 +1,9 @@
 """Counts of cultivation on RP², with S in place of T, kept in counts.csv: stop it whenever you like and run it again.
 
-python benchmarks/cultivation/counts.py [alone | plain | correlated | large]... [--workers N]
+python benchmarks/cultivation/counts.py [alone | plain | correlated | large | large_correlated]... [--workers N]
 
-`alone` is cultivation without expansion, `plain` and `correlated` are MSC-3 to SC7 with either soft output, `large` is
-MSC-5 to SC11.
+`alone` is cultivation without expansion, `plain` and `correlated` are MSC-3 to SC7 with either soft output, `large` and
+`large_correlated` MSC-5 to SC11.
 """
 
 import argparse
@@ -42,6 +42,11 @@ POINTS: dict[str, list[Point]] = {
         (3, 7, 3e-3, False, 50_000_000),
     ],
     "large": [(5, 11, p, False, 1_000_000_000) for p in (3e-3, 2e-3, 1e-3)],
+    "large_correlated": [
+        (5, 11, 1e-3, False, 100_000_000),
+        (5, 11, 2e-3, False, 200_000_000),
+        (5, 11, 3e-3, False, 300_000_000),
+    ],
 }
 # Without an expansion nothing is decoded, and a decoder that does not matter should be no part of the name.
 SAMPLERS = {
@@ -49,6 +54,7 @@ SAMPLERS = {
     "plain": StagedSampler(SoftOutputDecoder(correlated=False)),
     "correlated": StagedSampler(SoftOutputDecoder(correlated=True)),
     "large": StagedSampler(SoftOutputDecoder(correlated=False)),
+    "large_correlated": StagedSampler(SoftOutputDecoder(correlated=True)),
 }
 
 
@@ -65,7 +71,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=None)
     arguments = parser.parse_args()
     for name in arguments.which:
-        decoder = "plain" if name == "large" else name
+        decoder = {"large": "plain", "large_correlated": "correlated"}.get(name, name)
         for distance, expand_to, p, as_published, attempts in POINTS[name]:
             about = metadata(distance, expand_to, p, as_published)
             noise = NoiseModel.uniform_depolarizing(p)
