@@ -17,6 +17,7 @@ __all__ = ["rp2_memory"]
 
 _MAX_DISTANCE = 51  # the greatest that the search for five layers was tried on
 _MAX_MEASUREMENTS = 10**15  # Stim counts them in 64 bits
+_MAX_PRINTED = 10**30
 
 
 def rp2_memory(distance: int, rounds: int, basis: str = "Z", noise: NoiseModel | None = None) -> stim.Circuit:
@@ -26,12 +27,13 @@ def rp2_memory(distance: int, rounds: int, basis: str = "Z", noise: NoiseModel |
     `rp2_code` at half-odd ones, one ancilla each: 2 distance² + 1 qubits in all. Native gates only (R, RX, CX, M, MX),
     in layers with a TICK between them. The circuit has (distance² + 1) · rounds detectors with coordinates (x, y, t),
     those of the final data measurement at t = rounds, and observable 0, the logical of `basis`. From the third round
-    on it holds a REPEAT block. Checks of one type multiply to the identity: a single measurement error can be told
-    from their parity, and no detector stands for what follows from others.
+    on it holds a REPEAT block. Checks of one type multiply to the identity, so that two outcomes of a round follow
+    from the others.
 
     The circuit distance under depolarizing noise is the distance of the code, in both bases: no order of gates can do
-    better. It was computed exactly for distances 3 to 13. Of all orders in which checks of one type take the same
-    steps, only this one and its mirror images keep it; see `benchmarks/rp2/schedules.md`.
+    better. It was computed exactly for distances 3 to 13. In a search of all five-layer orders in which checks of one
+    type take the same walk in the bulk, only this one and its images under the symmetries of the square and of time
+    kept it; with the same walk for X and Z it falls to about two thirds (`benchmarks/rp2/schedules.md`).
 
     Args:
         distance: The code distance, odd, from 3 to 51.
@@ -58,16 +60,21 @@ def rp2_memory(distance: int, rounds: int, basis: str = "Z", noise: NoiseModel |
         raise InputError(f"noise must be a NoiseModel or None, got {noise!r}: try NoiseModel.si1000(0.001)")
     if distance > _MAX_DISTANCE:
         raise TooLargeError(
-            f"distance must be <= {_MAX_DISTANCE} for RP² codes, got {distance}: gate orders in five layers were "
-            "searched up to there; lower distance, or take rotated_surface_memory"
+            f"distance must be <= {_MAX_DISTANCE} for RP² codes, got {_shown(distance)}: gate orders in five layers "
+            "were searched up to there; lower distance, or take rotated_surface_memory"
         )
     if rounds * (distance**2 + 1) > _MAX_MEASUREMENTS:
+        most = _MAX_MEASUREMENTS // (distance**2 + 1)
         raise TooLargeError(
-            f"rounds must be <= {_MAX_MEASUREMENTS // (distance**2 + 1):,} at distance {distance}, got {rounds:.6g}: "
+            f"rounds must be <= {most:,} at distance {distance}, got {_shown(rounds)}: "
             "Stim could not count the detectors; lower rounds or distance"
         )
     circuit = _Writer(rp2_lattice(distance), basis.upper()).write(rounds)
     return circuit if noise is None else noise.apply(circuit)
+
+
+def _shown(number: int) -> str:
+    return f"{number:,}" if number < _MAX_PRINTED else "a number too long to print"
 
 
 class _Writer:

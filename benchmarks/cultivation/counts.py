@@ -37,15 +37,19 @@ POINTS: dict[str, list[Point]] = {
         (3, 7, 3e-3, False, 300_000_000),
     ],
     "correlated": [
-        (3, 7, 1e-3, False, 200_000_000),
-        (3, 7, 2e-3, False, 50_000_000),
-        (3, 7, 3e-3, False, 50_000_000),
+        (3, 7, 1e-3, False, 100_000_000),
+        (3, 7, 2e-3, False, 30_000_000),
+        (3, 7, 3e-3, False, 30_000_000),
     ],
-    "large": [(5, 11, p, False, 1_000_000_000) for p in (3e-3, 2e-3, 1e-3)],
-    "large_correlated": [
+    "large": [
+        (5, 11, 3e-3, False, 1_000_000_000),
+        (5, 11, 2e-3, False, 1_000_000_000),
         (5, 11, 1e-3, False, 100_000_000),
-        (5, 11, 2e-3, False, 200_000_000),
-        (5, 11, 3e-3, False, 300_000_000),
+    ],
+    "large_correlated": [
+        (5, 11, 1e-3, False, 50_000_000),
+        (5, 11, 2e-3, False, 100_000_000),
+        (5, 11, 3e-3, False, 200_000_000),
     ],
 }
 # Without an expansion nothing is decoded, and a decoder that does not matter should be no part of the name.
