@@ -96,6 +96,8 @@ def circuit_distance(model: stim.Circuit | stim.DetectorErrorModel, *, exhaust: 
     if exhaust > _MOST:
         raise InputError(f"exhaust must be <= {_MOST}, got {exhaust}: more is out of reach of meeting in the middle")
     mechanisms = _mechanisms(_model(model))
+    if exhaust == _MOST:
+        _check_size(len(mechanisms), exhaust)
     table = _Table(mechanisms)
     for weight in range(1, exhaust + 1):
         _check_size(len(mechanisms), weight)
@@ -233,7 +235,7 @@ def _mechanisms(model: stim.DetectorErrorModel) -> list[Mechanism]:
             "add OBSERVABLE_INCLUDE for what an error should flip, or leave some out"
         )
     found: set[Mechanism] = set()
-    for instruction in model:
+    for instruction in (model[index] for index in range(len(model))):
         if not isinstance(instruction, stim.DemInstruction) or instruction.type != "error":
             continue
         detectors: set[int] = set()
