@@ -47,8 +47,8 @@ def cultivation(
     tagged `[noiseless]`: noise models put nothing on either.
 
     With `gate="S"` the circuit is Clifford and observable 0 is Y of the logical qubit. **It is a proxy, and an
-    optimistic one**: true T lets some pairs of faults (three at distance 5) pass that S catches, so that logical
-    error rates of cultivation are higher by half at distance 3 and p = 0.001, and by four times at distance 5
+    optimistic one**: it takes 3 faults at distance 3 and 4 at distance 5 to pass it, and with true T 2 and 3, so that
+    logical error rates of cultivation are higher by half at distance 3 and p = 0.001, and by four times at distance 5
     (Wan and Zapirain, arXiv:2609.18922). With `gate="T"` every S and S_DAG is tagged `[T]` and stands for T and
     T_DAG, as `quell.decoders.sample_true_t` reads it, and observable 0 is (X + Y)/√2. Stim itself does not know the
     tag.

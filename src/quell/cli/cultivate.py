@@ -49,7 +49,7 @@ def cultivate(
         expand_to: Distance of the rotated surface code at the end. [default: no expansion]
         p: Physical error rates, for example 0.001 0.002, and ranges such as 1e-3:3e-3:3.
         shots: Attempts for each error rate.
-        gate: S, or T, which needs quell[true-t] and is far slower.
+        gate: S, or T: exact, a hundred times slower, and without expansion only.
         rounds: Rounds of checks after the expanding one. [default: the distance]
         as_published: Add what the authors' circuit files have beyond the protocol, to reproduce their figures.
         gaps: Cuts to list, in dB. [default: every 5 dB, to the first without errors]
@@ -104,7 +104,8 @@ def _true_t(metadata: dict[str, Any]) -> float | None:
 
 def _about_true_t(row: dict[str, Any]) -> list[str]:
     metadata, rate = row["metadata"], row["true_t_series"]
-    known = "not known here" if rate is None else f"{rate:.3g} by the series of Wan and Zapirain, arXiv:2609.18922"
+    series = "by the series of Wan and Zapirain, arXiv:2609.18922, for the circuits as published"
+    known = "not known here; --gate T samples it" if rate is None else f"{rate:.3g} {series}"
     if metadata["gate"] == "T":
         return [f"cultivation with true T, without expansion: {known}"]
     if "expand_to" in metadata:
