@@ -3,32 +3,25 @@
 Random numbers are those of xoshiro256++ (Blackman and Vigna, arXiv:1805.01407), 53 bits of each.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from quell.decoders.compiled_kernels import compiler
+
 __all__ = ["draw_shots"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _UNIT = 1.0 / 9007199254740992.0
 
-
-def _compiled(function: Function) -> Function:
-    """Compiles a function once for all processes, or for each where no folder can be written to."""
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError:
-        return numba.njit(cache=False)(function)
+compiled = compiler([Path(__file__)])
 
 
-@_compiled
+@compiled
 def _next(state: Words) -> np.uint64:
     """Returns 53 random bits; the state moves on."""
     random = state[0] + state[3]
@@ -43,7 +36,7 @@ def _next(state: Words) -> np.uint64:
     return np.uint64(random >> np.uint64(11))
 
 
-@_compiled
+@compiled
 def draw_shots(
     shots: int,
     state: Words,
