@@ -47,7 +47,7 @@ POINTS: dict[str, list[Point]] = {
         (5, 11, 1e-3, False, 100_000_000),
     ],
     "large_correlated": [
-        (5, 11, 1e-3, False, 50_000_000),
+        (5, 11, 1e-3, False, 30_000_000),
         (5, 11, 2e-3, False, 100_000_000),
         (5, 11, 3e-3, False, 200_000_000),
     ],

@@ -151,7 +151,7 @@ def main() -> None:
         "## After expansion: attempts against errors",
         "",
         "S in place of T; at large gaps the error rate is that of the cultivation inside, and optimistic like it.",
-        "Volumes are in qubit-rounds per kept state, ours as `stage_volumes` counts, published ones as their authors do.",
+        "Volumes are in qubit-rounds per kept state: ours by `stage_volumes`, published ones as their authors count.",
         "",
         *expanded(rows),
     ]
