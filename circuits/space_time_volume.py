@@ -11,6 +11,8 @@ __all__ = ["LAYERS_PER_ROUND", "stage_volumes", "volume_per_attempt"]
 LAYERS_PER_ROUND = 6
 """Layers in one round of checks of the rotated surface code: preparation, four layers of CX, measurement."""
 
+_READOUTS = ("M", "MX", "MY", "MR", "MRX", "MRY")
+
 
 def stage_volumes(circuit: stim.Circuit) -> list[float]:
     """Returns the space-time volume of a post-selected circuit between one decision and the next.
@@ -20,8 +22,8 @@ def stage_volumes(circuit: stim.Circuit) -> list[float]:
     which stands for whatever the state is used for. An ancilla that waits to be prepared again costs nothing either.
 
     Args:
-        circuit: Layers separated by TICK, post-selected detectors with (x, y, t, stage), stages counted from 1 in
-            the order of the circuit.
+        circuit: Layers separated by TICK, the last one ended by the circuit; post-selected detectors with
+            (x, y, t, stage), stages counted from 1 in the order of the circuit.
 
     Returns:
         For each stage s from 0, the qubit-rounds that a shot spends after the results of stage s are known (0: from
@@ -33,25 +35,20 @@ def stage_volumes(circuit: stim.Circuit) -> list[float]:
     Examples:
         >>> from quell.circuits import cultivation, stage_volumes
         >>> [round(volume, 1) for volume in stage_volumes(cultivation(3))]
-        [25.2, 22.2, 44.5, 32.0, 12.5, 0.0]
+        [25.2, 22.2, 44.5, 32.0, 12.5, 0.0, 0.0]
     """
     place = circuit.get_detector_coordinates()
     volumes = [0.0]
-    active: set[int] = set()
-    ended: set[int] = set()
-    detector = 0
-    stage = 0
+    layer = _Layer()
+    detector = stage = 0
     for index in range(len(circuit)):
         instruction = circuit[index]
         if isinstance(instruction, stim.CircuitRepeatBlock):
             raise CircuitError("the circuit has a REPEAT block, and volumes need its layers one by one: flatten it")
-        name = instruction.name
-        if name == "TICK":
-            volumes[-1] += len(active) / LAYERS_PER_ROUND
-            active -= ended
-            ended = set()
+        if instruction.name == "TICK":
+            volumes[-1] += layer.close()
             volumes += [0.0] * (stage + 1 - len(volumes))
-        elif name == "DETECTOR":
+        elif instruction.name == "DETECTOR":
             if len(place[detector]) == 4:
                 if place[detector][3] < stage:
                     raise CircuitError(
@@ -59,11 +56,42 @@ def stage_volumes(circuit: stim.Circuit) -> list[float]:
                     )
                 stage = int(place[detector][3])
             detector += 1
-        elif name in ("R", "RX"):
-            active |= {target.value for target in instruction.targets_copy()}
-        elif name in ("M", "MX"):
-            ended |= {target.value for target in instruction.targets_copy()}
-    return volumes
+        else:
+            layer.add(instruction)
+    volumes[-1] += layer.close()
+    return volumes + [0.0] * (stage + 1 - len(volumes))
+
+
+class _Layer:
+    """Which qubits are held, and whether anything but noiseless instructions happens in the present layer."""
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+        self.released: set[int] = set()
+        self.empty = True
+        self.free = True
+
+    def add(self, instruction: stim.CircuitInstruction) -> None:
+        gate = stim.gate_data(instruction.name)
+        targets = [each for each in instruction.targets_copy() if each.is_qubit_target or each.pauli_type in "XYZ"]
+        if (gate.is_noisy_gate and not gate.produces_measurements) or instruction.name == "QUBIT_COORDS" or not targets:
+            return
+        self.empty = False
+        if "noiseless" in instruction.tag.split(","):
+            return
+        self.free = False
+        qubits = {target.value for target in targets}
+        if gate.is_reset:
+            self.held |= qubits
+        if gate.produces_measurements and instruction.name in _READOUTS:
+            (self.held if gate.is_reset else self.released).update(qubits)
+
+    def close(self) -> float:
+        """Ends the layer, and returns what it cost."""
+        cost = 0.0 if self.free and not self.empty else len(self.held) / LAYERS_PER_ROUND
+        self.held -= self.released
+        self.released, self.empty, self.free = set(), True, True
+        return cost
 
 
 def volume_per_attempt(circuit: stim.Circuit, alive: Sequence[float]) -> float:
@@ -88,6 +116,8 @@ def volume_per_attempt(circuit: stim.Circuit, alive: Sequence[float]) -> float:
         116.0
     """
     volumes = stage_volumes(circuit)
+    if any(not 0 <= part <= 1 for part in alive):
+        raise InputError(f"alive must hold parts between 0 and 1, got {list(alive)!r:.80}")
     if len(alive) < len(volumes) - 1:
         raise InputError(f"alive must hold {len(volumes) - 1} stages of this circuit, got {len(alive)}")
     return volumes[0] + sum(volume * part for volume, part in zip(volumes[1:], alive, strict=False))

