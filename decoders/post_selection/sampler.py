@@ -19,6 +19,7 @@ from quell.decoders.post_selection.fault_table import FaultTable
 from quell.decoders.post_selection.lonely_faults import LonelyFaults
 from quell.decoders.post_selection.pruned import pruned_model
 from quell.decoders.post_selection.soft_output import SoftOutputDecoder
+from quell.decoders.post_selection.stages import kept_errors
 from quell.decoders.settings import decoder_settings
 from quell.errors import InputError, check_integer, check_known, import_extra
 
@@ -137,7 +138,8 @@ class StagedSampler(sinter.Sampler):
 
     Args:
         decoder: Decodes what is kept. None takes `SoftOutputDecoder()`. Also the name of a decoder of sinter's, or any
-            `sinter.Decoder`; it is given the model without the errors that touch a post-selected detector.
+            `sinter.Decoder`; it is given the model without the errors that touch a post-selected detector, split into
+            edges where they can be, and else as they are.
 
     Raises:
         InputError: The decoder is neither. From `compiled_sampler_for_task`: the task has a mask that rejects on other
@@ -192,7 +194,12 @@ class KeptDecoder:
 class _SinterDecoder(KeptDecoder):
     def __init__(self, circuit: stim.Circuit, table: FaultTable, decoder: sinter.Decoder) -> None:
         super().__init__(table)
-        self.compiled = decoder.compile_decoder_for_dem(dem=pruned_model(circuit))
+        try:
+            model = pruned_model(circuit)
+        except InputError:
+            # Several observables, or errors that are no edges: a decoder that takes them gets them as they are.
+            model = kept_errors(circuit)
+        self.compiled = decoder.compile_decoder_for_dem(dem=model)
 
     def decode(self, events: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64] | None]:
         predicted = self.compiled.decode_shots_bit_packed(bit_packed_detection_event_data=np.ascontiguousarray(events))

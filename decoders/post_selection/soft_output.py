@@ -139,7 +139,7 @@ class CompiledSoftOutput(sinter.CompiledDecoder):
     def decode_with_gaps(self, events: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Decodes shots, and returns how sure the predictions are.
 
-        With g the weight by which the parities differ in a graph, that graph is wrong with odds of exp(-g), and the
+        With g the weight by which the parities differ in a graph, that graph counts as wrong with odds of exp(-g), and the
         prediction is wrong if an odd number of graphs is.
 
         Args:

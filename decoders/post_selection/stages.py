@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from quell.errors import CircuitError
 
-__all__ = ["post_selection_stages"]
+__all__ = ["kept_errors", "post_selection_stages"]
 
 _WITH_STAGE = 4
 
@@ -56,3 +56,31 @@ def post_selection_stages(model: stim.Circuit | stim.DetectorErrorModel) -> NDAr
             )
         stages[detector] = int(stage)
     return stages
+
+
+def kept_errors(circuit: stim.Circuit) -> stim.DetectorErrorModel:
+    """Returns the model of a circuit without the errors that touch a post-selected detector, none of them split.
+
+    Examples:
+        >>> import stim
+        >>> from quell.decoders.post_selection.stages import kept_errors
+        >>> circuit = stim.Circuit('''
+        ...     X_ERROR(0.1) 0 1
+        ...     M 0 1
+        ...     DETECTOR(0, 0, 0, 1) rec[-2]
+        ...     DETECTOR(0, 0, 0) rec[-1]
+        ... ''')
+        >>> kept_errors(circuit)[0]
+        stim.DemInstruction('error', [0.1], [stim.target_relative_detector_id(1)])
+    """
+    model = circuit.detector_error_model().flattened()
+    rejecting = set(np.flatnonzero(post_selection_stages(model)).tolist())
+    kept = stim.DetectorErrorModel()
+    for index in range(len(model)):
+        instruction = model[index]
+        assert isinstance(instruction, stim.DemInstruction)  # it is flat
+        targets = instruction.targets_copy() if instruction.type == "error" else []
+        flipped = {t.val for t in targets if isinstance(t, stim.DemTarget) and t.is_relative_detector_id()}
+        if rejecting.isdisjoint(flipped):
+            kept.append(instruction)
+    return kept

@@ -91,7 +91,7 @@ def stage_survival(stats: sinter.TaskStats, *, confidence: float = 0.95) -> list
         confidence: How often each interval should hold the truth.
 
     Raises:
-        DataError: There are no such counts.
+        DataError: There are no such counts, although shots were kept.
 
     Examples:
         >>> import collections, sinter
@@ -103,6 +103,8 @@ def stage_survival(stats: sinter.TaskStats, *, confidence: float = 0.95) -> list
         0.800 [0.774, 0.824]
     """
     kept = {int(found[1]): count for key, count in stats.custom_counts.items() if (found := _KEPT.fullmatch(key))}
+    if not kept and stats.shots == stats.discards:
+        return []  # nobody survived the first stage, so how many there are is not known
     if not kept:
         raise DataError(
             f"the counts of decoder {stats.decoder!r} have no stages: kept_1, kept_2, … come from quell's samplers of "

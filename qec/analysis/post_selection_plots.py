@@ -19,6 +19,7 @@ from quell.qec.analysis.plot_style import (
     tidy,
 )
 from quell.qec.analysis.post_selection import cuts, stage_survival
+from quell.qec.analysis.post_selection_tables import proxy_warning
 
 if TYPE_CHECKING:
     import sinter
@@ -93,7 +94,8 @@ def plot_attempts(
     low_end, high_end = axes.get_xlim()
     if high_end > _DECADE * max(low_end, 1.0):
         axes.set_xscale("log")
-    tidy(axes, "attempts per kept state", "logical error rate")
+    proxy = any(proxy_warning(counts) for counts in stats.values())
+    tidy(axes, "attempts per kept state", f"logical error rate{' (S in place of T: optimistic)' if proxy else ''}")
     outside_legend(axes)
     return figure_of(axes)
 

@@ -14,7 +14,7 @@ from quell.qec.analysis.tables import show_cell
 if TYPE_CHECKING:
     import sinter
 
-__all__ = ["format_post_selection", "post_selection_rows"]
+__all__ = ["check_gaps", "format_post_selection", "post_selection_rows", "proxy_warning"]
 
 _STEP_DB = 5.0
 
@@ -30,8 +30,9 @@ def post_selection_rows(
         confidence: How often each interval should hold the truth.
 
     Returns:
-        Rows with the keys `metadata`, `decoder`, `strong_id`, `shots`, `kept`, `errors`, `stages` and `cuts`. Without
-        any kept shot `cuts` is empty.
+        Rows with the keys `metadata`, `decoder`, `strong_id`, `shots`, `kept`, `errors`, `stages`, `cuts` and
+        `warning`. Without any kept shot `cuts` is empty. The warning is None, or says that gate S stands in for T:
+        where the metadata have `"gate": "S"`.
 
     Raises:
         DataError: Bins and kept shots do not add up, or there are no stages.
@@ -57,6 +58,7 @@ def post_selection_rows(
             "errors": int(row.errors),
             "stages": [each.to_json() for each in stage_survival(row, confidence=confidence)],
             "cuts": [cut.to_json() for cut in _listed(row, gaps, confidence)],
+            "warning": proxy_warning(row),
         }
         for row in merge_stats(stats)
     ]
@@ -101,8 +103,42 @@ def format_post_selection(
         ]
         heading = ("gap >= (dB)", "kept", f"attempts ({percent})", "errors", f"logical error rate ({percent})")
         blocks.append(_aligned(heading, cut, text=(2, 4)) if cut else "nothing was kept")
+        blocks += [warning for warning in [proxy_warning(row)] if warning]
         blocks.append("")
     return "\n".join(blocks).rstrip("\n")
+
+
+def check_gaps(gaps: Sequence[float]) -> None:
+    """Refuses cuts that mean nothing.
+
+    Raises:
+        InputError: A gap is not a number >= 0.
+
+    Examples:
+        >>> from quell.qec.analysis.post_selection_tables import check_gaps
+        >>> check_gaps([0, -5])
+        Traceback (most recent call last):
+        quell.errors.InputError: gaps must be numbers >= 0, in dB, got -5
+    """
+    for gap in gaps:
+        if not gap >= 0:
+            raise InputError(f"gaps must be numbers >= 0, in dB, got {gap}")
+
+
+def proxy_warning(stats: sinter.TaskStats) -> str | None:
+    """Returns what has to be said beside an error rate for which gate S stands in for T.
+
+    Examples:
+        >>> import sinter
+        >>> from quell.qec.analysis.post_selection_tables import proxy_warning
+        >>> stats = sinter.TaskStats(strong_id="a", decoder="any", json_metadata={"gate": "S"}, shots=1)
+        >>> proxy_warning(stats)
+        'gate S stands in for T: logical error rates are optimistic'
+    """
+    metadata = stats.json_metadata
+    if isinstance(metadata, dict) and metadata.get("gate") == "S":
+        return "gate S stands in for T: logical error rates are optimistic"
+    return None
 
 
 def _aligned(heading: tuple[str, ...], lines: Sequence[tuple[str, ...]], text: tuple[int, ...]) -> str:
@@ -123,6 +159,7 @@ def _listed(stats: sinter.TaskStats, gaps: Sequence[float] | None, confidence: f
     if gaps is None:
         wanted = [step * _STEP_DB for step in range(int(every[-1].gap / _STEP_DB) + 1)]
     else:
+        check_gaps(gaps)
         wanted = list(gaps)
         if any(gap > every[-1].gap for gap in wanted):
             raise InputError(

@@ -26,17 +26,18 @@ def test_stages_and_rates_stand_with_intervals_and_true_t(capsys: pytest.Capture
     assert first["metadata"]["as_published"] is True
     assert abs(first["kept"] / 20_000 - 0.514) < 0.02
     assert first["cuts"][0]["error_rate"]["interval"][1] > 0
-    assert first["true_t_series"] == pytest.approx(1.24e-6, rel=0.01)
-    assert second["true_t_series"] == pytest.approx(9.08e-6, rel=0.01)
+    assert first["true_t_series"]["rate"] == pytest.approx(1.24e-6, rel=0.01)
+    assert second["true_t_series"]["rate"] == pytest.approx(9.08e-6, rel=0.01)
+    assert first["warning"] == "gate S stands in for T: logical error rates are optimistic"
 
 
 def test_the_text_warns_of_the_proxy(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*QUICK, "--p", "0.001"]) == 0
     text = capsys.readouterr().out
-    assert "gate S stands in for T, and its logical error rate is optimistic" in text
-    assert "1.24e-06 by the series of Wan and Zapirain" in text
+    assert "gate S stands in for T: logical error rates are optimistic" in text
+    assert "with true T: 1.24e-06 in the circuits as published, without expansion; in these, 7 % more" in text
     assert run([*QUICK, "--p", "0.001", "--noise", "si1000"]) == 0
-    assert "with true T: not known here" in capsys.readouterr().out
+    assert "with true T: not known here; --gate T samples it" in capsys.readouterr().out
 
 
 def test_an_expansion_lists_cuts_saves_goes_on_and_draws(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,6 +60,7 @@ def test_an_expansion_lists_cuts_saves_goes_on_and_draws(capsys: pytest.CaptureF
 def test_true_t_is_sampled(capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = run_json(capsys, *QUICK, "--p", "0.004", "--gate", "T")["results"]
     assert row["metadata"]["gate"] == "T"
+    assert row["warning"] is None
     assert 0 < row["kept"] < row["shots"] == 20_000
 
 
@@ -71,8 +73,17 @@ def test_true_t_is_sampled(capsys: pytest.CaptureFixture[str]) -> None:
         (["--gate", "Q"], "gate"),
         (["--noise", "biased"], "pass --eta"),
         (["--noise", "biased", "--eta", "10"], "no product of independent errors"),
-        (["--expand-to", "5", "--gaps", "500"], "a cut at 500 dB keeps none"),
+        (["--gaps", "nan"], "gaps must be numbers >= 0, in dB, got nan"),
+        (["--gaps=-5"], "gaps must be numbers >= 0, in dB, got -5"),
     ],
 )
 def test_bad_input_ends_with_a_message(capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
     fails(capsys, 2, message, *QUICK, "--p", "0.002", *options)
+
+
+def test_a_cut_that_keeps_nothing_costs_no_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*QUICK, "--p", "0.002", "--gaps", "500"]) == 2
+    output = capsys.readouterr()
+    assert "a cut at 500 dB keeps none" in output.err
+    assert "logical error rate (95 %)" in output.out
+    fails(capsys, 2, "shots must be an integer >= 1, got 0", "cultivate", "--p", "0.002", "--shots", "0")

@@ -343,3 +343,22 @@ def test_bad_arguments_are_named() -> None:
     StagedSampler("pymatching").compiled_sampler_for_task(
         sinter.Task(circuit=circuit, postselection_mask=mask_of_stages(circuit))
     )
+
+
+def test_a_decoder_of_ones_own_takes_several_observables() -> None:
+    circuit = stim.Circuit("""
+        X_ERROR(0.1) 0 1 2 3
+        M 0 1 2 3
+        DETECTOR(0, 0, 0, 1) rec[-4]
+        DETECTOR(1, 0, 0) rec[-3]
+        DETECTOR(2, 0, 0) rec[-2]
+        OBSERVABLE_INCLUDE(0) rec[-3]
+        OBSERVABLE_INCLUDE(1) rec[-1]
+    """)
+    task = sinter.Task(circuit=circuit)
+    with pytest.raises(InputError, match="one observable"):
+        StagedSampler().compiled_sampler_for_task(task)
+    counted = StagedSampler("pymatching").compiled_sampler_for_task(task).sample(10_000)
+    assert counted.shots == 10_000
+    # Observable 0 is always right, and observable 1 wrong one time in ten.
+    assert abs(counted.errors - 900) < 6 * 30
