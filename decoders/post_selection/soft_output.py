@@ -139,8 +139,8 @@ class CompiledSoftOutput(sinter.CompiledDecoder):
     def decode_with_gaps(self, events: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Decodes shots, and returns how sure the predictions are.
 
-        With g the weight by which the parities differ in a graph, that graph counts as wrong with odds of exp(-g), and the
-        prediction is wrong if an odd number of graphs is.
+        With g the weight by which the parities differ in a graph, that graph counts as wrong with odds of exp(-g), and
+        the prediction is wrong if an odd number of graphs is.
 
         Args:
             events: uint8 (shots, ceil(D/8)): bit-packed in little-endian order, of all detectors.
