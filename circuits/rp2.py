@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.circuits.rp2_lattice import CodeLattice, rp2_lattice
+from quell.circuits.rp2_lattice import antipode, check_kind
 from quell.circuits.srp_morph import Morph, srp_morph
+from quell.errors import check_integer
 from quell.qec.codes import CSSCode
 
 __all__ = ["rp2_code", "srp_code"]
 
 Site = tuple[float, float]
+Support = tuple[Site, ...]
 Bits = NDArray[np.uint8]
 
 
@@ -39,20 +41,20 @@ def rp2_code(distance: int, *, for_cultivation: bool = False) -> CSSCode:
         >>> rp2_code(3, for_cultivation=True).z_signs.tolist()
         [-1, -1, -1, -1, 1]
     """
-    lattice = rp2_lattice(distance)
+    distance = check_integer("distance", distance, minimum=3, odd=True)
+    data, supports = _data(distance), _supports(distance)
     z_signs = None
     if for_cultivation:
         morph = srp_morph(distance)
-        sites = _sites(lattice, morph)
-        images = _through(morph, sites, "Z", _supports(sites, lattice, "Z"))
-        z_signs = _signs_of(images)
+        sites = (*data, *morph.plus, *morph.others)
+        z_signs = _signs_of(_through(morph, sites, "Z", _rows(sites, supports["Z"])))
     return CSSCode(
-        _supports(lattice.data, lattice, "X"),
-        _supports(lattice.data, lattice, "Z"),
+        _rows(data, supports["X"]),
+        _rows(data, supports["Z"]),
         z_signs=z_signs,
-        logical_x=_rows(lattice.data, [lattice.logicals["X"]]),
-        logical_z=_rows(lattice.data, [lattice.logicals["Z"]]),
-        coordinates=lattice.data,
+        logical_x=_rows(data, [[site for site in data if site[1] == 0]]),
+        logical_z=_rows(data, [[site for site in data if site[0] == 0]]),
+        coordinates=data,
         name=f"RP²-{distance}",
     )
 
@@ -79,16 +81,10 @@ def srp_code(distance: int) -> CSSCode:
         True
     """
     morph = srp_morph(distance)
-    lattice = rp2_lattice(distance)
-    sites = _sites(lattice, morph)
-    prepared = {"X": [[site] for site in morph.plus], "Z": [[site] for site in morph.others]}
-    images = {
-        kind: _through(
-            morph, sites, kind, np.concatenate([_supports(sites, lattice, kind), _rows(sites, prepared[kind])])
-        )
-        for kind in "XZ"
-    }
-    supports = _lightest_generators(images["X"])
+    sites = (*_data(distance), *morph.plus, *morph.others)
+    before = [*_supports(distance)["X"], *((site,) for site in morph.plus)]
+    # Those of Z become the same group.
+    supports = _lightest_generators(_through(morph, sites, "X", _rows(sites, before)))
     everything = np.ones((1, len(sites)), dtype=np.uint8)
     return CSSCode(
         supports,
@@ -101,12 +97,23 @@ def srp_code(distance: int) -> CSSCode:
     )
 
 
-def _sites(lattice: CodeLattice, morph: Morph) -> tuple[Site, ...]:
-    return (*lattice.data, *morph.plus, *morph.others)
+def _data(distance: int) -> Support:
+    line = range(-(distance // 2), distance // 2 + 1)
+    return tuple((x, y) for y in line for x in line)
 
 
-def _supports(sites: Sequence[Site], lattice: CodeLattice, kind: str) -> Bits:
-    return _rows(sites, [check.data for check in lattice.checks if check.kind == kind])
+def _supports(distance: int) -> dict[str, list[Support]]:
+    """The data qubits of the checks of each type: the four round a half-odd place, antipodes for those outside the
+    square. Round a corner one is nowhere and two are the same, so that it has a check of two."""
+    half = distance // 2
+    line = range(-half - 1, half)
+    places = [(x + 0.5, y + 0.5) for y in line for x in line][1:]
+    supports: dict[str, list[Support]] = {"X": [], "Z": []}
+    for x, y in [*places, (-half - 0.5, -half - 0.5), (half + 0.5, -half - 0.5)]:
+        around = [(x + dx, y + dy) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
+        inside = {antipode(site, distance): None for site in around if min(map(abs, site)) <= half}
+        supports[check_kind((x, y))].append(tuple(inside))
+    return supports
 
 
 def _rows(sites: Sequence[Site], supports: Iterable[Iterable[Site]]) -> Bits:

@@ -131,7 +131,7 @@ def rp2_lattice(distance: int) -> CodeLattice:
         [data for _, _, data in places],
         [*fixed, _LOW_CORNER_LAYERS, _HIGH_CORNER_LAYERS],
     )
-    assert layers is not None  # tried for every distance up to 31
+    assert layers is not None  # tried for every distance up to 51
     checks = [PlacedCheck(*place, each) for place, each in zip(places, layers, strict=True)]
     return CodeLattice(
         distance,

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 CODES = {"rp2": rp2_memory, "rotated": rotated_surface_memory}
 DISTANCES = (3, 5, 7, 9, 11)
 RATES = (0.004, 0.005, 0.0055, 0.006, 0.0065, 0.007, 0.0075, 0.008, 0.009)
-SHOTS = 100_000
+SHOTS = 40_000
 
 
 def tasks() -> list[sinter.Task]:

@@ -1,12 +1,13 @@
 """CSS codes: two sets of checks that commute, the signs of their stabilizers, and their logical operators."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quell.errors import InputError
-from quell.qec.codes.gf2 import as_bits, inverse, kernel, rank, row_reduce
+from quell.qec.codes.gf2 import as_bits, inverse, kernel, multiply, rank, row_reduce
 
 __all__ = ["CSSCode"]
 
@@ -14,8 +15,11 @@ Bits = NDArray[np.uint8]
 Signs = NDArray[np.int8]
 
 
+@dataclasses.dataclass(frozen=True, init=False, repr=False, eq=False)
 class CSSCode:
-    """A CSS code, from its check matrices. It is not changed after it was made.
+    """A CSS code, from its check matrices. It cannot be changed after it was made; `dataclasses.replace` makes another.
+
+    Two codes are equal only if they are the same object.
 
     Attributes:
         x_checks: uint8 (RX, n): supports of the stabilizers made of X; rows may depend on each other.
@@ -26,9 +30,10 @@ class CSSCode:
         logical_z: uint8 (k, n): supports of the logical Z; row i anticommutes with row i of `logical_x` only.
         coordinates: float64 (n, 2): where each qubit lies, or None.
         name: What the code is called, or "".
+        k: The number of logical qubits, 0 or more.
 
     Args:
-        x_checks: A matrix of 0 and 1, or anything numpy makes one of.
+        x_checks: A matrix of 0 and 1, or anything numpy makes one of, or a sparse matrix of scipy. `[]` is no checks.
         z_checks: With as many columns.
         x_signs: +1 for all if None.
         z_signs: +1 for all if None.
@@ -45,12 +50,22 @@ class CSSCode:
         >>> from quell.qec.codes import CSSCode
         >>> steane = [[1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]]
         >>> code = CSSCode(steane, steane)
-        >>> code.n, code.k, code.x_checks.sum(axis=1).tolist()
-        (7, 1, [4, 4, 4])
+        >>> code.parameters, code.x_weights.tolist(), code.z_degrees.tolist()
+        ((7, 1), [4, 4, 4], [1, 1, 2, 1, 2, 2, 3])
         >>> CSSCode([[1, 1, 0]], [[0, 1, 1]])
         Traceback (most recent call last):
         quell.errors.InputError: X check 0 and Z check 0 do not commute: they share 1 qubit, 1
     """
+
+    x_checks: Bits
+    z_checks: Bits
+    x_signs: Signs
+    z_signs: Signs
+    logical_x: Bits
+    logical_z: Bits
+    coordinates: NDArray[np.float64] | None
+    name: str
+    k: int = dataclasses.field(init=False)
 
     def __init__(
         self,
@@ -64,68 +79,109 @@ class CSSCode:
         coordinates: ArrayLike | None = None,
         name: str = "",
     ) -> None:
-        self.name = name
-        self.x_checks = as_bits("x_checks", x_checks, _columns_of(z_checks))
-        if self.x_checks.shape[1] == 0:
+        x = as_bits("x_checks", x_checks, _columns_of(z_checks))
+        if x.shape[1] == 0:
             raise InputError("x_checks and z_checks are empty: a code needs at least one qubit")
-        self.z_checks = as_bits("z_checks", z_checks, self.n)
-        _check_commute("X check", self.x_checks, "Z check", self.z_checks)
-        self.x_signs = _signs("x_signs", x_signs, self.x_checks)
-        self.z_signs = _signs("z_signs", z_signs, self.z_checks)
-        self.k = self.n - rank(self.x_checks) - rank(self.z_checks)
-        self.logical_x, self.logical_z = self._logicals(logical_x, logical_z)
-        self.coordinates = None if coordinates is None else np.array(coordinates, dtype=np.float64)
-        if self.coordinates is not None and self.coordinates.shape != (self.n, 2):
-            raise InputError(f"coordinates must have the shape ({self.n}, 2), got {self.coordinates.shape}")
-        for array in vars(self).values():
-            if isinstance(array, np.ndarray):
-                array.setflags(write=False)
+        z = as_bits("z_checks", z_checks, x.shape[1])
+        _check_commute("X check", x, "Z check", z)
+        signs = {"x_signs": _signs("x_signs", x_signs, x), "z_signs": _signs("z_signs", z_signs, z)}
+        k = x.shape[1] - rank(x) - rank(z)
+        logicals = dict(zip(("logical_x", "logical_z"), _logicals(x, z, k, logical_x, logical_z), strict=True))
+        places = {"coordinates": _places(coordinates, x.shape[1])}
+        for field, value in {"x_checks": x, "z_checks": z, **signs, **logicals, **places, "name": name, "k": k}.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, field, value)
 
     @property
     def n(self) -> int:
         """The number of physical qubits."""
         return int(self.x_checks.shape[1])
 
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """(n, k); the distance is `quell.qec.codes.distance`'s to find."""
+        return self.n, self.k
+
+    @property
+    def x_weights(self) -> NDArray[np.int64]:
+        """How many qubits each X check acts on, int64 (RX,)."""
+        return np.asarray(self.x_checks.sum(axis=1, dtype=np.int64))
+
+    @property
+    def z_weights(self) -> NDArray[np.int64]:
+        """How many qubits each Z check acts on, int64 (RZ,)."""
+        return np.asarray(self.z_checks.sum(axis=1, dtype=np.int64))
+
+    @property
+    def x_degrees(self) -> NDArray[np.int64]:
+        """How many X checks act on each qubit, int64 (n,)."""
+        return np.asarray(self.x_checks.sum(axis=0, dtype=np.int64))
+
+    @property
+    def z_degrees(self) -> NDArray[np.int64]:
+        """How many Z checks act on each qubit, int64 (n,)."""
+        return np.asarray(self.z_checks.sum(axis=0, dtype=np.int64))
+
     def __repr__(self) -> str:
         """The name, and [[n, k]]."""
         name = f"{self.name}: " if self.name else ""
         return f"<{name}[[{self.n}, {self.k}]] CSS code, {len(self.x_checks)} X and {len(self.z_checks)} Z checks>"
 
-    def _logicals(self, logical_x: ArrayLike | None, logical_z: ArrayLike | None) -> tuple[Bits, Bits]:
-        x = _free(self.z_checks, self.x_checks) if logical_x is None else as_bits("logical_x", logical_x, self.n)
-        z = _free(self.x_checks, self.z_checks) if logical_z is None else as_bits("logical_z", logical_z, self.n)
-        for kind, found, checks, own in (
-            ("X", x, self.z_checks, self.x_checks),
-            ("Z", z, self.x_checks, self.z_checks),
-        ):
-            if len(found) != self.k:
-                raise InputError(f"logical_{kind.lower()} must have k = {self.k} rows, got {len(found)}")
-            _check_commute(f"logical {kind}", found, f"{'XZ'['ZX'.index(kind)]} check", checks)
-            if rank(np.concatenate([own, found])) != rank(own) + self.k:
-                raise InputError(f"logical_{kind.lower()} must be independent of each other and of the {kind} checks")
-        pairing = (x.astype(np.int64) @ z.T % 2).astype(np.uint8)
-        if not np.array_equal(pairing, np.eye(self.k, dtype=np.uint8)):
-            if logical_x is not None and logical_z is not None:
-                first, second = np.argwhere(pairing != np.eye(self.k, dtype=np.uint8))[0]
-                verb = "anticommute" if first == second else "commute"
-                raise InputError(f"logical X {first} and logical Z {second} must {verb}")
-            # Whatever was not given is combined so that the pairs come out right.
-            turned = inverse(pairing).astype(np.int64)
-            if logical_z is None:
-                z = (turned.T @ z % 2).astype(np.uint8)
-            else:
-                x = (turned @ x % 2).astype(np.uint8)
-        return x, z
+
+def _logicals(
+    x_checks: Bits, z_checks: Bits, k: int, logical_x: ArrayLike | None, logical_z: ArrayLike | None
+) -> tuple[Bits, Bits]:
+    n = x_checks.shape[1]
+    x = _free(z_checks, x_checks) if logical_x is None else as_bits("logical_x", logical_x, n)
+    z = _free(x_checks, z_checks) if logical_z is None else as_bits("logical_z", logical_z, n)
+    for kind, other, found, given, checks, own in (
+        ("X", "Z", x, logical_x, z_checks, x_checks),
+        ("Z", "X", z, logical_z, x_checks, z_checks),
+    ):
+        if given is None:
+            continue  # right by construction
+        if len(found) != k:
+            raise InputError(f"logical_{kind.lower()} must have k = {k} rows, got {len(found)}")
+        _check_commute(f"logical {kind}", found, f"{other} check", checks)
+        if rank(np.concatenate([own, found])) != rank(own) + k:
+            raise InputError(f"logical_{kind.lower()} must be independent of each other and of the {kind} checks")
+    pairing = multiply(x, z.T)
+    wrong = np.argwhere(pairing != np.eye(k, dtype=np.uint8))
+    if len(wrong):
+        if logical_x is not None and logical_z is not None:
+            first, second = wrong[0]
+            verb = "anticommute" if first == second else "commute"
+            raise InputError(f"logical X {first} and logical Z {second} must {verb}")
+        # Whatever was not given is combined so that the pairs come out right.
+        if logical_z is None:
+            z = multiply(inverse(pairing).T, z)
+        else:
+            x = multiply(inverse(pairing), x)
+    return x, z
+
+
+def _places(coordinates: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+    if coordinates is None:
+        return None
+    try:
+        places = np.array(coordinates, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"coordinates must hold one (x, y) for each of {n} qubits, got {coordinates!r:.80}") from None
+    if places.shape != (n, 2):
+        raise InputError(f"coordinates must have the shape ({n}, 2), got {places.shape}")
+    return places
 
 
 def _columns_of(matrix: ArrayLike) -> int | None:
-    found: Any = matrix
-    return len(found[0]) if len(found) and np.ndim(found[0]) == 1 else None
+    """How many columns a matrix has; None for no rows without a width, whose width the other matrix gives."""
+    if getattr(matrix, "shape", None) == (0,) or (isinstance(matrix, Sequence) and len(matrix) == 0):
+        return None
+    return as_bits("z_checks", matrix).shape[1] or None
 
 
 def _check_commute(first_name: str, first: Bits, second_name: str, second: Bits) -> None:
-    shared = first.astype(np.int64) @ second.T
-    odd = np.argwhere(shared % 2)
+    odd = np.argwhere(multiply(first, second.T))
     if len(odd):
         i, j = odd[0]
         qubits = np.flatnonzero(first[i] & second[j])
@@ -139,7 +195,10 @@ def _check_commute(first_name: str, first: Bits, second_name: str, second: Bits)
 def _signs(name: str, signs: ArrayLike | None, checks: Bits) -> Signs:
     if signs is None:
         return np.ones(len(checks), dtype=np.int8)
-    found = np.asarray(signs)
+    try:
+        found = np.asarray(signs)
+    except ValueError:
+        found = np.zeros(0)  # ragged
     if found.shape != (len(checks),) or not np.isin(found, (-1, 1)).all():
         raise InputError(f"{name} must hold +1 or -1 for each of {len(checks)} checks, got {signs!r:.80}")
     # Checks that multiply to the identity must have signs that multiply to 1.

@@ -9,6 +9,7 @@ import stim
 from numpy.typing import NDArray
 
 from quell.circuits import rp2_code, srp_code
+from quell.circuits.rp2_lattice import rp2_lattice
 from quell.circuits.srp_morph import srp_morph
 from quell.errors import InputError
 from quell.qec.codes import CSSCode, distance
@@ -33,6 +34,20 @@ def test_rp2_codes_have_their_parameters(d: int) -> None:
         assert distance(code, basis).distance == d
     assert code.coordinates is not None
     assert np.abs(code.coordinates).max() == d // 2
+
+
+@pytest.mark.parametrize("d", [3, 5, 9])
+def test_codes_and_circuits_have_the_same_checks(d: int) -> None:
+    code, lattice = rp2_code(d), rp2_lattice(d)
+    assert code.coordinates is not None
+    places = [tuple(place) for place in code.coordinates]
+    for kind, checks in (("X", code.x_checks), ("Z", code.z_checks)):
+        supports = [{places[qubit] for qubit in np.flatnonzero(row)} for row in checks]
+        assert supports == [set(check.data) for check in lattice.checks if check.kind == kind]
+
+
+def test_large_codes_need_no_order_of_gates() -> None:
+    assert distance(rp2_code(53)).distance == 53  # out of reach of the search for five layers
 
 
 def test_shortest_cycles_and_enumeration_agree_on_rp2() -> None:

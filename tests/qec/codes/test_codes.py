@@ -1,16 +1,18 @@
 """GF(2) algebra, CSS codes and distances against brute force."""
 
+import dataclasses
 import itertools
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.typing import NDArray
 
 from quell.circuits.rp2_lattice import surface_lattice
 from quell.errors import InputError, TooLargeError
 from quell.qec.codes import CSSCode, distance
-from quell.qec.codes.gf2 import as_bits, in_row_space, inverse, kernel, rank, row_reduce
+from quell.qec.codes.gf2 import as_bits, in_row_space, inverse, kernel, multiply, rank, row_reduce, solve
 
 Bits = NDArray[np.uint8]
 STEANE = [[1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]]
@@ -52,6 +54,69 @@ def test_wide_matrices_cross_words() -> None:
     wide = random_bits(rng, 40, 300)
     assert not (wide.astype(int) @ kernel(wide).T % 2).any()
     assert len(kernel(wide)) == 300 - rank(wide)
+
+
+def one_column_at_a_time(matrix: Bits, columns: int) -> tuple[Bits, list[int]]:
+    """Gauss and Jordan as in a textbook, without words or tables."""
+    rows, pivots = matrix.copy(), []
+    for column in range(columns):
+        found = np.flatnonzero(rows[len(pivots) :, column])
+        if len(found):
+            top = len(pivots)
+            rows[[top, top + found[0]]] = rows[[top + found[0], top]]
+            others = rows[:, column].astype(bool)
+            others[top] = False
+            rows[others] ^= rows[top]
+            pivots.append(column)
+    return rows, pivots
+
+
+@pytest.mark.parametrize("density", [0.5, 0.02])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (64, 64), (300, 200), (200, 300), (520, 130), (7, 640)])
+def test_reduction_is_that_of_a_textbook(rows: int, columns: int, density: float) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        matrix = (rng.random((rows, columns)) < density).astype(np.uint8)
+        matrix[rows // 2] = matrix[0]
+        expected, pivots = one_column_at_a_time(matrix, columns)
+        reduced, found = row_reduce(matrix)
+        assert found == pivots
+        assert np.array_equal(reduced, expected[: len(pivots)])
+        assert rank(matrix) == rank(matrix.T) == len(pivots)
+
+
+def test_products_and_ranks_of_products() -> None:
+    rng = np.random.default_rng(6)
+    for rows, inner, columns in ((1, 1, 1), (3, 0, 5), (0, 3, 5), (5, 3, 0), (300, 9, 70), (70, 130, 300)):
+        first, second = random_bits(rng, rows, inner), random_bits(rng, inner, columns)
+        assert np.array_equal(multiply(first, second), first.astype(int) @ second % 2)
+    # [1 | A] has the rank of its rows, and so has its transpose: their product has it too.
+    left = np.concatenate([np.eye(700, dtype=np.uint8), random_bits(rng, 700, 500)], axis=1)
+    right = np.concatenate([np.eye(700, dtype=np.uint8), random_bits(rng, 700, 600)], axis=1)
+    assert rank(multiply(left.T, right)) == 700
+    with pytest.raises(InputError, match="first must have 3 columns, got 2"):
+        multiply([[1, 1]], [[1], [0], [1]])
+
+
+def test_solutions_solve_and_where_there_are_none_brute_force_finds_none() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(100):
+        matrix = random_bits(rng, int(rng.integers(1, 7)), int(rng.integers(1, 9)))
+        targets = np.array(list(itertools.product((0, 1), repeat=len(matrix))), dtype=np.uint8)
+        solutions, solvable = solve(matrix, targets)
+        vectors = np.array(list(itertools.product((0, 1), repeat=matrix.shape[1])), dtype=np.uint8)
+        reached = {row.tobytes() for row in (vectors.astype(int) @ matrix.T % 2).astype(np.uint8)}
+        assert [row.tobytes() in reached for row in targets] == solvable.tolist()
+        assert np.array_equal((solutions.astype(int) @ matrix.T % 2)[solvable], targets[solvable])
+        assert not solutions[~solvable].any()
+    # More targets than a word holds, beside a matrix that ends inside one.
+    matrix, errors = random_bits(rng, 90, 100), random_bits(rng, 150, 100)
+    syndromes = multiply(errors, matrix.T)
+    solutions, solvable = solve(matrix, syndromes)
+    assert solvable.all()
+    assert np.array_equal(multiply(solutions, matrix.T), syndromes)
+    with pytest.raises(InputError, match="targets must have 90 columns, got 89"):
+        solve(matrix, syndromes[:, 1:])
 
 
 def random_css(rng: np.random.Generator) -> CSSCode:
@@ -116,8 +181,37 @@ def test_steane_code_and_given_logicals() -> None:
     given = CSSCode(STEANE, STEANE, logical_x=[[1, 1, 1, 0, 0, 0, 0]], z_signs=[1, -1, 1])
     assert (given.logical_z.astype(int) @ given.logical_x.T % 2).tolist() == [[1]]
     assert given.z_signs.tolist() == [1, -1, 1]
+    assert given.parameters == (7, 1)
+    assert given.x_weights.tolist() == given.z_weights.tolist() == [4, 4, 4]
+    assert given.x_degrees.tolist() == given.z_degrees.tolist() == [1, 1, 2, 1, 2, 2, 3]
+
+
+def test_codes_cannot_be_changed_but_copied_with_changes() -> None:
+    code = CSSCode(STEANE, STEANE)
     with pytest.raises(ValueError, match="read-only"):
-        given.x_checks[0, 0] = 0
+        code.x_checks[0, 0] = 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        code.k = 2  # type: ignore[misc]
+    other = dataclasses.replace(code, z_signs=np.array([1, 1, -1], dtype=np.int8), name="turned")
+    assert (other.name, other.k, other.z_signs.tolist()) == ("turned", 1, [1, 1, -1])
+    assert code.z_signs.tolist() == [1, 1, 1]
+
+
+def test_matrices_may_be_sparse_and_checks_absent() -> None:
+    code = CSSCode(scipy.sparse.csr_matrix(STEANE), scipy.sparse.csr_matrix(STEANE))
+    assert np.array_equal(code.x_checks, STEANE)
+    assert CSSCode([], STEANE).parameters == CSSCode(STEANE, np.zeros(0)).parameters == (7, 4)
+    assert CSSCode(np.zeros((0, 3)), np.zeros((0, 3))).parameters == (3, 3)
+
+
+def test_random_codes_of_many_logicals_pair_them() -> None:
+    rng = np.random.default_rng(8)
+    x = random_bits(rng, 70, 300)
+    code = CSSCode(x, multiply(random_bits(rng, 80, 230), kernel(x)))
+    assert code.k == 300 - rank(code.x_checks) - rank(code.z_checks) >= 150
+    assert np.array_equal(code.logical_x.astype(int) @ code.logical_z.T % 2, np.eye(code.k))
+    assert not (code.z_checks.astype(int) @ code.logical_x.T % 2).any()
+    assert not (code.x_checks.astype(int) @ code.logical_z.T % 2).any()
 
 
 @pytest.mark.parametrize(
@@ -126,6 +220,12 @@ def test_steane_code_and_given_logicals() -> None:
         (([[1, 1], [1]], [[1, 1]]), {}, "x_checks is ragged: row 0 has 2 entries and row 1 has 1"),
         (([[1, 2]], [[1, 1]]), {}, "x_checks must hold 0 and 1 only, got 2 in row 0, column 1"),
         (([[1, 1, 0]], [[1, 1]]), {}, "x_checks must have 2 columns, got 3"),
+        (([np.ones(2), np.ones(1)], [[1, 1]]), {}, "x_checks is ragged: row 0 has 2 entries and row 1 has 1"),
+        (([[1, 1], 3], [[1, 1]]), {}, "x_checks is ragged: row 0 has 2 entries and row 1 has a number"),
+        (([[[1], [1, 1]]], [[1, 1]]), {}, "x_checks must be a matrix of 0 and 1: "),
+        (([[], []], [[1, 1, 0]]), {}, "x_checks must have 3 columns, got 0"),
+        ((np.zeros((0, 5)), [[1, 1, 0]]), {}, "x_checks must have 3 columns, got 5"),
+        (([[1, 1]], 5), {}, "z_checks must be a matrix, got 0 dimensions"),
         (([], []), {}, "x_checks must be a matrix"),
         (([1, 1], [[1, 1]]), {}, "x_checks must be a matrix, got 1 dimensions"),
         (([[1, 1, 0]], [[0, 1, 1]]), {}, "X check 0 and Z check 0 do not commute: they share 1 qubit, 1"),
@@ -135,6 +235,9 @@ def test_steane_code_and_given_logicals() -> None:
         ((STEANE, STEANE), {"z_signs": [1, 1]}, "z_signs must hold"),
         ((STEANE, STEANE), {"z_signs": [1, 1, 0]}, "z_signs must hold"),
         (([[1, 1], [1, 1]], [[1, 1]]), {"x_signs": [1, -1]}, "x_signs contradict each other: checks 0, 1 multiply"),
+        ((STEANE, STEANE), {"x_signs": [[1], [1, 1]]}, "x_signs must hold"),
+        ((STEANE, STEANE), {"coordinates": [[0, 0], [1]]}, r"coordinates must hold one \(x, y\) for each of 7 qubits"),
+        ((STEANE, STEANE), {"coordinates": "ab"}, "coordinates must hold one"),
         ((STEANE, STEANE), {"coordinates": [[0, 0]]}, r"coordinates must have the shape \(7, 2\)"),
         (
             ([[1, 1, 1, 1]], [[1, 1, 1, 1]]),
