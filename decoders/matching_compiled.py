@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from quell.decoders.compiled_kernels import compiler
+from quell.compiled_kernels import compiler
 
 __all__ = ["compiled"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.decoders.compiled_kernels import compiler
+from quell.compiled_kernels import compiler
 
 __all__ = ["draw_shots"]
 

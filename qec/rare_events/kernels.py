@@ -6,26 +6,19 @@ proposals take turns: to draw each fault anew with a small probability, and to m
 detector, which bends the chain of errors that crosses the code.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from quell.compiled_kernels import compiler
 
 __all__ = ["accept", "exchange", "propose_moves", "propose_redraws", "record"]
 
 Ints = NDArray[np.int32]
 Words = NDArray[np.uint64]
-Loop = TypeVar("Loop", bound=Callable[..., None])
 
-
-def _compiled(loop: Loop) -> Loop:
-    """Compiles a loop once for all processes, or for each where no folder can be written to."""
-    try:
-        return numba.njit(cache=True)(loop)
-    except RuntimeError:
-        return numba.njit(cache=False)(loop)
+_compiled = compiler([Path(__file__)])
 
 
 @_compiled

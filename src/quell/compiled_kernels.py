@@ -25,7 +25,7 @@ def compiler(sources: Iterable[Path]) -> Callable[[Function], Function]:
 
     Examples:
         >>> from pathlib import Path
-        >>> import quell.decoders.compiled_kernels as here
+        >>> import quell.compiled_kernels as here
         >>> def twice(x):
         ...     return 2 * x
         >>> here.compiler([Path(here.__file__)])(twice)(3)
