@@ -20,6 +20,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiler(sources: Iterable[Path]) -> Callable[[Function], Function]:
     """Returns a decorator that compiles a function once for all processes, or for each where no folder can be written.
 
+    Compiled functions run without Python's lock, so that threads run them side by side.
+
     Args:
         sources: The files of all functions that call one another, that of the decorated ones among them.
 
@@ -36,8 +38,8 @@ def compiler(sources: Iterable[Path]) -> Callable[[Function], Function]:
     def compiled(function: Function) -> Function:
         function.__qualname__ += f"_{version}"
         try:
-            return numba.njit(cache=True)(function)
+            return numba.njit(cache=True, nogil=True)(function)
         except RuntimeError:
-            return numba.njit(cache=False)(function)
+            return numba.njit(cache=False, nogil=True)(function)
 
     return compiled

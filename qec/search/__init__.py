@@ -1,0 +1,33 @@
+"""The search for low-weight codes: problems, agents behind one interface, and what was found."""
+
+from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, Symmetry, symmetries_of
+from quell.qec.search.run import SEED_AGENTS, SeedSearch, restart_seed, search_seeds
+from quell.qec.search.seeds import (
+    Evaluation,
+    SeedProblem,
+    evaluate,
+    least_length,
+    pack_rows,
+    seed_bounds,
+    unpack_rows,
+)
+
+__all__ = [
+    "SEED_AGENTS",
+    "Agent",
+    "Annealing",
+    "Evaluation",
+    "RandomSampling",
+    "SearchResult",
+    "SeedProblem",
+    "SeedSearch",
+    "Symmetry",
+    "evaluate",
+    "least_length",
+    "pack_rows",
+    "restart_seed",
+    "search_seeds",
+    "seed_bounds",
+    "symmetries_of",
+    "unpack_rows",
+]

@@ -1,0 +1,312 @@
+"""What searches for a seed: agents behind one interface, measured by how many check matrices they have looked at.
+
+Two of them are the bars that a learned search has to pass: random sampling, and simulated annealing (Kirkpatrick,
+Gelatt and Vecchi 1983) by changes of one or two edges, free or among the matrices that have a cyclic symmetry.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quell.errors import InputError, check_integer
+from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, pack_rows, seed_kernels, unpack_rows
+
+__all__ = ["Agent", "Annealing", "RandomSampling", "SearchResult", "Symmetry", "symmetries_of"]
+
+_AT_A_TIME = 20_000  # evaluations between two looks at whether to stop
+_START_TRIES = 50
+_MAX_IMPROVEMENTS = 4096
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What an agent came to.
+
+    Attributes:
+        problem: What was wanted.
+        rows: uint64 (n - k,): the cheapest check matrix, bit j of row i being column j.
+        cost: Of it; 0 where the target is reached.
+        distance: Of its code, exact where below the distance that was wanted, else at least that.
+        evaluations: How many matrices were looked at.
+        trace: float64 (T, 2): after how many evaluations the least cost fell, and to what.
+    """
+
+    problem: SeedProblem
+    rows: NDArray[np.uint64]
+    cost: float
+    distance: int
+    evaluations: int
+    trace: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, problem: SeedProblem, rows: NDArray[np.uint64], evaluations: int) -> "SearchResult":
+        """Looks at a matrix again that was found before.
+
+        Raises:
+            InputError: It is outside the bounds of the problem.
+        """
+        bits = unpack_rows(rows, problem.n)
+        if bits.shape != (problem.num_checks, problem.n) or not (pack_rows(bits) == rows).all():
+            raise InputError(f"the matrix must have {problem.num_checks} rows and {problem.n} columns")
+        if bits.sum(axis=1).max() > problem.max_row or bits.sum(axis=0).max() > problem.max_column:
+            raise InputError(
+                f"the matrix must have at most {problem.max_row} ones in a row and {problem.max_column} in a column"
+            )
+        found = evaluate(problem, rows)
+        return cls(problem, rows, found.cost, found.distance, evaluations, np.array([[evaluations, found.cost]]))
+
+    @property
+    def reached(self) -> bool:
+        """Whether the matrix has the dimension and the distance that were wanted."""
+        return self.cost == 0
+
+    @property
+    def checks(self) -> NDArray[np.uint8]:
+        """The check matrix, uint8 (n - k, n)."""
+        return unpack_rows(self.rows, self.problem.n)
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Whatever searches for a seed within a budget of evaluations."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    def search(
+        self, problem: SeedProblem, *, evaluations: int, seed: int, stop: Callable[[], bool] | None = None
+    ) -> SearchResult:
+        """Looks at no more than `evaluations` matrices, and ends when the target is reached or `stop()` is true.
+
+        The same seed gives the same result.
+        """
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """A cyclic symmetry of check matrices: rows and columns in cycles of `order`, but for some that stay in place.
+
+    Args:
+        order: Length of the cycles; 1 asks for no symmetry.
+        fixed_rows: How many rows stay in place, the last ones.
+        fixed_columns: How many columns do.
+
+    Examples:
+        >>> from quell.qec.search import Symmetry
+        >>> Symmetry(3, fixed_columns=2).images(6, 8)[1]
+        array([1, 2, 0, 4, 5, 3, 6, 7])
+    """
+
+    order: int = 1
+    fixed_rows: int = 0
+    fixed_columns: int = 0
+
+    def images(self, num_rows: int, num_columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns where rows and columns go, int64 (rows,) and (columns,).
+
+        Raises:
+            InputError: What does not stay in place cannot be split into cycles.
+        """
+        return self._image("rows", num_rows, self.fixed_rows), self._image("columns", num_columns, self.fixed_columns)
+
+    def _image(self, name: str, size: int, fixed: int) -> NDArray[np.int64]:
+        check_integer("order", self.order, minimum=1)
+        check_integer(f"fixed_{name}", fixed, minimum=0)
+        if fixed > size or (size - fixed) % self.order:
+            raise InputError(f"{size} {name}, of which {fixed} stay in place, do not split into cycles of {self.order}")
+        image = np.arange(size, dtype=np.int64)
+        cycles = image[: size - fixed].reshape(-1, self.order)
+        image[: size - fixed] = np.roll(cycles, -1, axis=1).ravel()
+        return image
+
+
+def symmetries_of(problem: SeedProblem) -> list[Symmetry]:
+    """Returns the cyclic symmetries that matrices of this shape can have, no symmetry first.
+
+    A row that stays in place while columns move has a one in the whole of a cycle, and so does a column: with cycles
+    longer than the bounds nothing stays.
+
+    Examples:
+        >>> from quell.qec.search import SeedProblem, symmetries_of
+        >>> [symmetry.order for symmetry in symmetries_of(SeedProblem(30, 6, 12))]
+        [1, 2, 2, 2, 2, 3, 3, 3, 3, 6]
+    """
+    found = [Symmetry()]
+    for order in range(2, problem.n // 2 + 1):
+        stay = 4 if order <= min(problem.max_row, problem.max_column) else 1
+        found += [
+            Symmetry(order, rows, columns)
+            for columns in range(stay)
+            for rows in range(stay)
+            if (problem.n - columns) % order == 0
+            and (problem.num_checks - rows) % order == 0
+            and problem.num_checks - rows >= order
+            and problem.n - columns >= 2 * order
+        ]
+    return found
+
+
+@dataclass(frozen=True)
+class RandomSampling:
+    """Draws matrices independently, rows and columns about as full as they may be.
+
+    Examples:
+        >>> from quell.qec.search import RandomSampling, SeedProblem
+        >>> result = RandomSampling().search(SeedProblem(12, 3, 4), evaluations=1000, seed=1)
+        >>> result.reached, result.evaluations <= 1000
+        (True, True)
+    """
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return "random"
+
+    def search(
+        self, problem: SeedProblem, *, evaluations: int, seed: int, stop: Callable[[], bool] | None = None
+    ) -> SearchResult:
+        """See `Agent`.
+
+        Raises:
+            InputError: No matrix of that shape was found within the bounds.
+            MissingExtraError: numba is not installed.
+        """
+        check_integer("evaluations", evaluations, minimum=1)
+        walk = _Walk(problem, Symmetry(), seed)
+        while walk.done < evaluations and walk.best_cost > 0 and not (stop is not None and stop()):
+            walk.sample(min(evaluations - walk.done, _AT_A_TIME))
+        return walk.result()
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """Simulated annealing: a change of one or two edges is kept if it costs less, or a little more while it is warm.
+
+    A quarter of a codeword of the greatest weight that counts is what the walk ends at, so that in the end nothing
+    dearer is kept. The temperature falls geometrically over the whole budget.
+
+    Args:
+        symmetry: That all matrices have.
+        start_temperature: In units of the cost of one codeword of weight distance - 1.
+        end_temperature: Likewise.
+
+    Examples:
+        >>> from quell.qec.search import Annealing, SeedProblem
+        >>> result = Annealing().search(SeedProblem(20, 4, 9), evaluations=100_000, seed=1)
+        >>> result.reached
+        True
+        >>> result.problem.quantum_parameters
+        (656, 16, 9)
+    """
+
+    symmetry: Symmetry = Symmetry()
+    start_temperature: float = 1.0
+    end_temperature: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Checks the temperatures."""
+        if not (0 < self.end_temperature <= self.start_temperature < math.inf):
+            raise InputError(
+                f"temperatures must fall, 0 < end <= start, got start_temperature = {self.start_temperature} and "
+                f"end_temperature = {self.end_temperature}"
+            )
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return "annealing"
+
+    def search(
+        self, problem: SeedProblem, *, evaluations: int, seed: int, stop: Callable[[], bool] | None = None
+    ) -> SearchResult:
+        """See `Agent`.
+
+        Raises:
+            InputError: No matrix of that shape and symmetry was found within the bounds.
+            MissingExtraError: numba is not installed.
+        """
+        check_integer("evaluations", evaluations, minimum=1)
+        walk = _Walk(problem, self.symmetry, seed)
+        walk.sample(1)
+        walk.temperature = self.start_temperature
+        cooling = (self.end_temperature / self.start_temperature) ** (1 / max(evaluations - 1, 1))
+        while walk.done < evaluations and walk.best_cost > 0 and not (stop is not None and stop()):
+            if not walk.anneal(min(evaluations - walk.done, _AT_A_TIME), cooling):
+                break  # nothing can be changed within the bounds
+        return walk.result()
+
+
+class _Walk:
+    """A matrix on its way, and the best that it has been."""
+
+    def __init__(self, problem: SeedProblem, symmetry: Symmetry, seed: int) -> None:
+        self.problem = problem
+        self.kernels = seed_kernels()
+        self.rng = np.random.default_rng(seed)
+        self.images = symmetry.images(problem.num_checks, problem.n)
+        self.bounds = (problem.n, problem.max_row, problem.max_column)
+        self.rows = np.zeros(problem.num_checks, dtype=np.uint64)
+        self.best_rows = self.rows.copy()
+        self.best_cost = math.inf
+        self.cost = math.inf
+        self.temperature = 1.0
+        self.done = 0
+        self.trace: list[tuple[float, float]] = []
+
+    def sample(self, evaluations: int) -> None:
+        """Looks at that many random matrices."""
+        for _ in range(evaluations):
+            for _ in range(_START_TRIES):
+                if self.kernels.fill_rows(self.rng, self.rows, *self.bounds, *self.images):
+                    break
+            else:
+                raise InputError(
+                    f"found no matrix of {self.problem.num_checks} rows and {self.problem.n} columns with at most "
+                    f"{self.problem.max_row} ones in a row and {self.problem.max_column} in a column, and that "
+                    "symmetry: raise the bounds, or leave the symmetry out"
+                )
+            self.cost = evaluate(self.problem, self.rows).cost
+            self.done += 1
+            if self.cost < self.best_cost:
+                self.best_cost = self.cost
+                self.best_rows[:] = self.rows
+                self.trace.append((self.done, self.cost))
+            if self.best_cost == 0:
+                return
+
+    def anneal(self, evaluations: int, cooling: float) -> int:
+        """Makes that many steps, or as many as it takes to reach the target, and returns how many."""
+        trace = np.zeros((_MAX_IMPROVEMENTS, 2))
+        done, self.cost, self.best_cost, self.temperature, improvements = self.kernels.anneal(
+            self.rng,
+            self.rows,
+            self.cost,
+            *self.bounds,
+            *self.images,
+            self.problem.prices,
+            EXCESS_PRICE,
+            self.temperature,
+            cooling,
+            evaluations,
+            self.best_rows,
+            self.best_cost,
+            trace,
+        )
+        self.trace += [(self.done + step, cost) for step, cost in trace[:improvements]]
+        self.done += int(done)
+        return int(done)
+
+    def result(self) -> SearchResult:
+        return SearchResult(
+            self.problem,
+            self.best_rows.copy(),
+            float(self.best_cost),
+            evaluate(self.problem, self.best_rows).distance,
+            self.done,
+            np.array(self.trace, dtype=np.float64).reshape(-1, 2),
+        )

@@ -1,0 +1,495 @@
+"""Light codewords of a small classical code, and simulated annealing over its check matrix, compiled with numba.
+
+A check matrix of up to 64 columns is one 64-bit word a row. Light codewords are counted in one of three ways, whichever
+is least work: all codewords in Gray order; those connected through checks, grown column by column; or sums of few rows,
+since a codeword of weight below d has weight at most (d - 1) // m on one of m disjoint information sets (Brouwer and
+Zimmermann).
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quell.compiled_kernels import compiler
+
+__all__ = ["MAX_COLUMNS", "anneal", "count_light", "fill_rows", "random_toggles"]
+
+MAX_COLUMNS = 64
+_ALL_AT_ONCE = 9  # up to 2^9 codewords are gone through without information sets
+_MAX_SETS = 8
+_TRIES = 64  # how often a move is drawn before a step is given up
+
+compiled = compiler([Path(__file__)])
+
+Words = NDArray[np.uint64]
+Counts = NDArray[np.int64]
+
+
+@compiled
+def popcount(word: np.uint64) -> int:
+    """How many bits are set."""
+    x = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return int((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled
+def lowest(word: np.uint64) -> int:
+    """The place of the lowest bit that is set."""
+    return popcount((word & (~word + np.uint64(1))) - np.uint64(1))
+
+
+@compiled
+def eliminate(rows: Words, allowed: np.uint64, pivots: Words) -> int:
+    """Reduces rows in place with pivots among the allowed columns; returns the rank there. `pivots[i]` is row i's."""
+    rank = 0
+    num_rows = len(rows)
+    for _ in range(num_rows):
+        # The next row that has anything left among the allowed columns.
+        found = -1
+        for row in range(rank, num_rows):
+            if rows[row] & allowed:
+                found = row
+                break
+        if found < 0:
+            break
+        pivot_row = rows[found]
+        rows[found] = rows[rank]
+        rows[rank] = pivot_row
+        left = pivot_row & allowed
+        bit = left & (~left + np.uint64(1))
+        for row in range(num_rows):
+            if row != rank and rows[row] & bit:
+                rows[row] ^= pivot_row
+        pivots[rank] = bit
+        rank += 1
+    return rank
+
+
+@compiled
+def generators_of(rows: Words, num_columns: int, work: Words, pivots: Words, generators: Words) -> int:
+    """Writes a systematic generator matrix; returns its number of rows, which is the dimension of the code."""
+    work[: len(rows)] = rows
+    every = ~np.uint64(0) if num_columns == 64 else (np.uint64(1) << np.uint64(num_columns)) - np.uint64(1)
+    rank = eliminate(work[: len(rows)], every, pivots)
+    free = every
+    for row in range(rank):
+        free ^= pivots[row]
+    k = 0
+    while free:
+        bit = free & (~free + np.uint64(1))
+        free ^= bit
+        word = bit
+        for row in range(rank):
+            if work[row] & bit:
+                word |= pivots[row]
+        generators[k] = word
+        k += 1
+    return k
+
+
+@compiled
+def tally(word: np.uint64, below: int, counts: Counts, lightest: Words) -> None:
+    """Counts a codeword if it is light, and keeps the lightest."""
+    weight = popcount(word)
+    if weight < below:
+        counts[weight] += 1
+        if weight < popcount(lightest[0]):
+            lightest[0] = word
+
+
+@compiled
+def sums_of_few(
+    generators: Words, k: int, most: int, below: int, sets: Words, this: int, counts: Counts, lightest: Words
+) -> None:
+    """Goes through all sums of up to `most` rows and counts those that no earlier information set has found."""
+    chosen = np.zeros(most + 1, dtype=np.int64)
+    partial = np.zeros(most + 1, dtype=np.uint64)
+    depth = 0
+    chosen[0] = -1
+    while depth >= 0:
+        chosen[depth] += 1
+        if chosen[depth] >= k:
+            depth -= 1
+            continue
+        before = partial[depth - 1] if depth > 0 else np.uint64(0)
+        word = before ^ generators[chosen[depth]]
+        new = True
+        for other in range(this):
+            if popcount(word & sets[other]) <= most:
+                new = False
+                break
+        if new:
+            tally(word, below, counts, lightest)
+        if depth + 1 < most:
+            partial[depth] = word
+            chosen[depth + 1] = chosen[depth]
+            depth += 1
+
+
+@compiled
+def count_light(rows: Words, num_columns: int, below: int, counts: Counts, lightest: Words) -> int:
+    """Counts the codewords of each weight below `below`, except zero, and returns the dimension of the code.
+
+    `counts` has `below` entries; `lightest[0]` becomes a lightest of them, or all ones if there is none.
+    """
+    counts[:] = 0
+    lightest[0] = ~np.uint64(0)
+    work = np.empty(max(len(rows), num_columns), dtype=np.uint64)
+    pivots = np.empty(num_columns, dtype=np.uint64)
+    generators = np.empty((_MAX_SETS, num_columns), dtype=np.uint64)
+    k = generators_of(rows, num_columns, work, pivots, generators[0])
+    if k <= _ALL_AT_ONCE:
+        gray(generators[0], k, below, counts, lightest)
+        return k
+    if num_columns * 2.0 ** (below - 2) < 2.0**k:
+        walk_clusters(rows, num_columns, below, counts, lightest)
+        return k
+    sets = np.zeros(_MAX_SETS, dtype=np.uint64)
+    every = ~np.uint64(0) if num_columns == 64 else (np.uint64(1) << np.uint64(num_columns)) - np.uint64(1)
+    left = np.uint64(0)
+    for row in range(num_columns - k):
+        left |= pivots[row]
+    sets[0] = every ^ left
+    num_sets = 1
+    while num_sets < _MAX_SETS and popcount(left) >= k:
+        generators[num_sets, :k] = generators[num_sets - 1, :k]
+        rank = eliminate(generators[num_sets, :k], left, pivots)
+        if rank < k:
+            break
+        for row in range(k):
+            sets[num_sets] |= pivots[row]
+        left ^= sets[num_sets]
+        num_sets += 1
+    best_sets, best_cost = 0, 2.0**k
+    for tried in range(1, num_sets + 1):
+        cost = tried * sums_up_to(k, (below - 1) // tried)
+        if cost < best_cost:
+            best_sets, best_cost = tried, cost
+    if best_sets == 0:
+        gray(generators[0], k, below, counts, lightest)
+        return k
+    most = (below - 1) // best_sets
+    for this in range(best_sets):
+        if most > 0:
+            sums_of_few(generators[this], k, most, below, sets, this, counts, lightest)
+    return k
+
+
+@compiled
+def walk_clusters(rows: Words, num_columns: int, below: int, counts: Counts, lightest: Words) -> None:
+    """Counts the light codewords that are connected through checks, the lightest among them.
+
+    From each column, those before it forbidden, words grow by a column of a check that is not yet satisfied.
+    """
+    columns = np.zeros(num_columns, dtype=np.uint64)
+    heaviest = 1
+    for row in range(len(rows)):
+        word = rows[row]
+        while word:
+            column = lowest(word)
+            word &= word - np.uint64(1)
+            columns[column] |= np.uint64(1) << np.uint64(row)
+    for column in range(num_columns):
+        heaviest = max(heaviest, popcount(columns[column]))
+    words = np.zeros(below + 1, dtype=np.uint64)
+    open_checks = np.zeros(below + 1, dtype=np.uint64)
+    options = np.zeros(below + 1, dtype=np.uint64)
+    forbidden = np.zeros(below + 1, dtype=np.uint64)
+    for start in range(num_columns):
+        bit = np.uint64(1) << np.uint64(start)
+        if columns[start] == 0:
+            tally(bit, below, counts, lightest)
+            continue
+        size = 1
+        words[1], open_checks[1] = bit, columns[start]
+        forbidden[1] = bit | (bit - np.uint64(1))
+        options[1] = rows[lowest(columns[start])] & ~forbidden[1] if below > 2 else np.uint64(0)
+        while size > 0:
+            if options[size] == 0:
+                size -= 1
+                continue
+            column = lowest(options[size])
+            bit = np.uint64(1) << np.uint64(column)
+            options[size] ^= bit
+            forbidden[size] |= bit
+            left_open = open_checks[size] ^ columns[column]
+            if left_open == 0:
+                tally(words[size] | bit, below, counts, lightest)
+                continue
+            if size + 2 < below and popcount(left_open) <= heaviest * (below - size - 2):
+                words[size + 1] = words[size] | bit
+                open_checks[size + 1] = left_open
+                forbidden[size + 1] = forbidden[size]
+                options[size + 1] = rows[lowest(left_open)] & ~forbidden[size]
+                size += 1
+
+
+@compiled
+def sums_up_to(k: int, most: int) -> float:
+    """How many sums of one to `most` rows there are."""
+    total, term = 0.0, 1.0
+    for size in range(1, min(most, k) + 1):
+        term *= (k - size + 1) / size
+        total += term
+    return total
+
+
+@compiled
+def gray(generators: Words, k: int, below: int, counts: Counts, lightest: Words) -> None:
+    """Goes through all codewords, each one row away from the one before."""
+    word = np.uint64(0)
+    for step in range(1, 1 << k):
+        word ^= generators[lowest(np.uint64(step))]
+        tally(word, below, counts, lightest)
+
+
+@compiled
+def energy_of(counts: Counts, prices: NDArray[np.float64], excess: int, excess_price: float) -> float:
+    """What a matrix costs: a price for every light codeword, and one for every logical bit too many."""
+    total = excess_price * excess
+    for weight in range(1, len(counts)):
+        total += prices[weight] * counts[weight]
+    return total
+
+
+@compiled
+def within_bounds(rows: Words, num_columns: int, max_row: int, max_column: int) -> bool:
+    """Whether no row and no column is empty or has too many ones.
+
+    Columns are counted in parallel: three words hold the bits of every column's count, which stops at 7.
+    """
+    one, two, four, over = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    for row in rows:
+        weight = popcount(row)
+        if weight < 1 or weight > max_row:
+            return False
+        carry = one & row
+        one ^= row
+        carry_on = two & carry
+        two ^= carry
+        over |= four & carry_on
+        four ^= carry_on
+    every = ~np.uint64(0) if num_columns == 64 else (np.uint64(1) << np.uint64(num_columns)) - np.uint64(1)
+    if (one | two | four) != every or over:
+        return False
+    if max_column >= 7:
+        return True
+    for value in range(max_column + 1, 8):
+        match = every
+        match &= one if value & 1 else ~one
+        match &= two if value & 2 else ~two
+        match &= four if value & 4 else ~four
+        if match:
+            return False
+    return True
+
+
+@compiled
+def toggle(rows: Words, row: int, column: int, row_image: Counts, column_image: Counts) -> None:
+    """Adds or removes an edge, and all its images under the symmetry."""
+    i, j = row, column
+    while True:
+        rows[i] ^= np.uint64(1) << np.uint64(j)
+        i, j = row_image[i], column_image[j]
+        if i == row and j == column:
+            return
+
+
+@compiled
+def random_one(rng: np.random.Generator, word: np.uint64) -> int:
+    """The place of one of the bits that are set, drawn evenly; there must be one."""
+    skip = int(rng.random() * popcount(word))
+    for _ in range(skip):
+        word &= word - np.uint64(1)
+    return lowest(word)
+
+
+@compiled
+def random_toggles(
+    rng: np.random.Generator, rows: Words, num_columns: int, row_image: Counts, column_image: Counts
+) -> None:
+    """Makes one random change: an end of an edge is moved, two edges trade ends, or one edge comes or goes."""
+    kind = rng.random()
+    num_rows = len(rows)
+    i = int(rng.random() * num_rows)
+    if kind < 0.1:
+        toggle(rows, i, int(rng.random() * num_columns), row_image, column_image)
+        return
+    j = random_one(rng, rows[i])
+    if kind < 0.4:
+        toggle(rows, i, j, row_image, column_image)
+        toggle(rows, i, int(rng.random() * num_columns), row_image, column_image)
+    elif kind < 0.5:
+        toggle(rows, i, j, row_image, column_image)
+        toggle(rows, int(rng.random() * num_rows), j, row_image, column_image)
+    else:
+        other = int(rng.random() * num_rows)
+        end = random_one(rng, rows[other])
+        toggle(rows, i, j, row_image, column_image)
+        toggle(rows, other, end, row_image, column_image)
+        toggle(rows, i, end, row_image, column_image)
+        toggle(rows, other, j, row_image, column_image)
+
+
+@compiled
+def propose(
+    rng: np.random.Generator,
+    rows: Words,
+    new: Words,
+    num_columns: int,
+    max_row: int,
+    max_column: int,
+    row_image: Counts,
+    column_image: Counts,
+) -> bool:
+    """Writes a changed matrix within the bounds into `new`; False if none was found."""
+    for _ in range(_TRIES):
+        new[:] = rows
+        random_toggles(rng, new, num_columns, row_image, column_image)
+        if not within_bounds(new, num_columns, max_row, max_column):
+            continue
+        for row in range(len(rows)):
+            if new[row] != rows[row]:
+                return True
+    return False
+
+
+@compiled
+def anneal(
+    rng: np.random.Generator,
+    rows: Words,
+    cost: float,
+    num_columns: int,
+    max_row: int,
+    max_column: int,
+    row_image: Counts,
+    column_image: Counts,
+    prices: NDArray[np.float64],
+    excess_price: float,
+    temperature: float,
+    cooling: float,
+    evaluations: int,
+    best_rows: Words,
+    best_cost: float,
+    trace: NDArray[np.float64],
+) -> tuple[int, float, float, float, int]:
+    """Changes a matrix step by step and keeps what costs less, or a little more while it is warm.
+
+    Args:
+        rng: Drawn from.
+        rows: uint64 (R,): where to start, within the bounds; becomes where it ends.
+        cost: Of `rows`.
+        num_columns: At most 64.
+        max_row: The most ones in a row.
+        max_column: The most ones in a column.
+        row_image: int64 (R,): the symmetry that every matrix has, as a permutation of rows.
+        column_image: int64 (n,): and of columns.
+        prices: float64 (d,): of a codeword of each weight below d, the distance that is wanted.
+        excess_price: Of each dimension of the code above n - R.
+        temperature: Of the first step.
+        cooling: By which it is multiplied after every step.
+        evaluations: How many new matrices are looked at, at most.
+        best_rows: uint64 (R,): the cheapest matrix seen before, and then until now.
+        best_cost: Of that; it ends at 0, where the distance is reached.
+        trace: float64 (T, 2): becomes the step, from 1, and the cost of the first T improvements.
+
+    Returns:
+        How many were looked at, the cost of `rows`, that of `best_rows`, the temperature, and how many improvements
+        there were.
+    """
+    counts = np.zeros(len(prices), dtype=np.int64)
+    lightest = np.zeros(1, dtype=np.uint64)
+    new = np.empty_like(rows)
+    wanted = num_columns - len(rows)
+    improvements = 0
+    done = 0
+    while done < evaluations and best_cost > 0.0:
+        if not propose(rng, rows, new, num_columns, max_row, max_column, row_image, column_image):
+            break
+        k = count_light(new, num_columns, len(prices), counts, lightest)
+        new_cost = energy_of(counts, prices, k - wanted, excess_price)
+        done += 1
+        if new_cost <= cost or rng.random() < np.exp((cost - new_cost) / temperature):
+            rows[:] = new
+            cost = new_cost
+            if cost < best_cost:
+                best_cost = cost
+                best_rows[:] = rows
+                if improvements < len(trace):
+                    trace[improvements, 0] = done
+                    trace[improvements, 1] = cost
+                improvements += 1
+        temperature *= cooling
+    return done, cost, best_cost, temperature, improvements
+
+
+@compiled
+def add_edge(
+    rows: Words,
+    row: int,
+    column: int,
+    row_image: Counts,
+    column_image: Counts,
+    row_weights: Counts,
+    column_weights: Counts,
+    max_row: int,
+    max_column: int,
+) -> bool:
+    """Adds an edge and its images, unless it is there or a row or column would get too many ones."""
+    if (rows[row] >> np.uint64(column)) & np.uint64(1):
+        return False
+    fits = True
+    toggle(rows, row, column, row_image, column_image)
+    i, j = row, column
+    while True:
+        row_weights[i] += 1
+        column_weights[j] += 1
+        fits = fits and row_weights[i] <= max_row and column_weights[j] <= max_column
+        i, j = row_image[i], column_image[j]
+        if i == row and j == column:
+            break
+    if fits:
+        return True
+    toggle(rows, row, column, row_image, column_image)
+    while True:
+        row_weights[i] -= 1
+        column_weights[j] -= 1
+        i, j = row_image[i], column_image[j]
+        if i == row and j == column:
+            return False
+
+
+@compiled
+def fill_rows(
+    rng: np.random.Generator,
+    rows: Words,
+    num_columns: int,
+    max_row: int,
+    max_column: int,
+    row_image: Counts,
+    column_image: Counts,
+) -> bool:
+    """Writes a random matrix, with rows nearly as full as they may be; False if it is not within the bounds."""
+    num_rows = len(rows)
+    rows[:] = 0
+    row_weights = np.zeros(num_rows, dtype=np.int64)
+    column_weights = np.zeros(num_columns, dtype=np.int64)
+    order = np.arange(num_columns)
+    for last in range(num_columns - 1, 0, -1):
+        other = int(rng.random() * (last + 1))
+        order[last], order[other] = order[other], order[last]
+    # First every column gets a one, and then whoever has room.
+    for place in range(num_columns):
+        column = int(order[place])
+        for _ in range(_TRIES):
+            if column_weights[column] > 0:
+                break
+            row = int(rng.random() * num_rows)
+            add_edge(rows, row, column, row_image, column_image, row_weights, column_weights, max_row, max_column)
+    for _ in range(4 * max_row * num_rows):
+        row, column = int(rng.random() * num_rows), int(rng.random() * num_columns)
+        add_edge(rows, row, column, row_image, column_image, row_weights, column_weights, max_row, max_column)
+    return within_bounds(rows, num_columns, max_row, max_column)
