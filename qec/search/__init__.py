@@ -1,6 +1,6 @@
 """The search for low-weight codes: problems, agents behind one interface, and what was found."""
 
-from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, Symmetry, symmetries_of
+from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, Symmetry
 from quell.qec.search.run import SEED_AGENTS, SeedSearch, restart_seed, search_seeds
 from quell.qec.search.seeds import (
     Evaluation,
@@ -28,6 +28,5 @@ __all__ = [
     "restart_seed",
     "search_seeds",
     "seed_bounds",
-    "symmetries_of",
     "unpack_rows",
 ]

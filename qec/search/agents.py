@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from quell.errors import InputError, check_integer
 from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, pack_rows, seed_kernels, unpack_rows
 
-__all__ = ["Agent", "Annealing", "RandomSampling", "SearchResult", "Symmetry", "symmetries_of"]
+__all__ = ["Agent", "Annealing", "RandomSampling", "SearchResult", "Symmetry"]
 
 _AT_A_TIME = 20_000  # evaluations between two looks at whether to stop
-_START_TRIES = 50
 _MAX_IMPROVEMENTS = 4096
 
 
@@ -89,71 +88,101 @@ class Agent(Protocol):
 
 @dataclass(frozen=True)
 class Symmetry:
-    """A cyclic symmetry of check matrices: rows and columns in cycles of `order`, but for some that stay in place.
+    """A cyclic symmetry of check matrices: a permutation of rows and one of columns that together leave it the same.
 
     Args:
-        order: Length of the cycles; 1 asks for no symmetry.
-        fixed_rows: How many rows stay in place, the last ones.
-        fixed_columns: How many columns do.
+        row_cycles: Lengths of the cycles that rows, in their sequence, go round in; empty if all stay in place.
+        column_cycles: Likewise.
 
     Examples:
         >>> from quell.qec.search import Symmetry
-        >>> Symmetry(3, fixed_columns=2).images(6, 8)[1]
-        array([1, 2, 0, 4, 5, 3, 6, 7])
+        >>> Symmetry((3, 3), (3, 2, 1)).images(6, 6)[1]
+        array([1, 2, 0, 4, 3, 5])
+        >>> print(Symmetry((3, 3), (3, 2, 1)))
+        rows 3^2, columns 3 2 1
     """
 
-    order: int = 1
-    fixed_rows: int = 0
-    fixed_columns: int = 0
+    row_cycles: tuple[int, ...] = ()
+    column_cycles: tuple[int, ...] = ()
+
+    @classmethod
+    def of_order(cls, order: int, problem: SeedProblem) -> "Symmetry":
+        """As many cycles of one length as there is room for; the rest stays in place.
+
+        Examples:
+            >>> from quell.qec.search import SeedProblem, Symmetry
+            >>> print(Symmetry.of_order(3, SeedProblem(29, 7, 12)))
+            rows 3^7 1, columns 3^9 1^2
+        """
+        check_integer("order", order, minimum=1)
+        rows, columns = ((order,) * (size // order) + (1,) * (size % order) for size in (problem.num_checks, problem.n))
+        return cls(rows, columns)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, problem: SeedProblem) -> "Symmetry":
+        """A random one: an order, most often 2 or 3, and cycles whose lengths divide it, most of them as long as it is.
+
+        Examples:
+            >>> import numpy as np
+            >>> from quell.qec.search import SeedProblem, Symmetry
+            >>> print(Symmetry.draw(np.random.default_rng(1), SeedProblem(29, 7, 12)))
+            rows 3^5 1^7, columns 3^9 1^2
+        """
+        orders = np.arange(2, max(problem.n // 3, 2) + 1)
+        order = int(rng.choice(orders, p=orders**-1.5 / (orders**-1.5).sum()))
+        rows, columns = (_draw_cycles(rng, size, order) for size in (problem.num_checks, problem.n))
+        return cls(rows, columns)
 
     def images(self, num_rows: int, num_columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns where rows and columns go, int64 (rows,) and (columns,).
 
         Raises:
-            InputError: What does not stay in place cannot be split into cycles.
+            InputError: The cycles are not as many rows or columns.
         """
-        return self._image("rows", num_rows, self.fixed_rows), self._image("columns", num_columns, self.fixed_columns)
+        return _image("rows", num_rows, self.row_cycles), _image("columns", num_columns, self.column_cycles)
 
-    def _image(self, name: str, size: int, fixed: int) -> NDArray[np.int64]:
-        check_integer("order", self.order, minimum=1)
-        check_integer(f"fixed_{name}", fixed, minimum=0)
-        if fixed > size or (size - fixed) % self.order:
-            raise InputError(f"{size} {name}, of which {fixed} stay in place, do not split into cycles of {self.order}")
-        image = np.arange(size, dtype=np.int64)
-        cycles = image[: size - fixed].reshape(-1, self.order)
-        image[: size - fixed] = np.roll(cycles, -1, axis=1).ravel()
-        return image
+    def __str__(self) -> str:
+        """The cycles, equal ones together."""
+        return f"rows {_text(self.row_cycles)}, columns {_text(self.column_cycles)}"
 
 
-def symmetries_of(problem: SeedProblem) -> list[Symmetry]:
-    """Returns the cyclic symmetries that matrices of this shape can have, no symmetry first.
+def _image(name: str, size: int, cycles: tuple[int, ...]) -> NDArray[np.int64]:
+    image = np.arange(size, dtype=np.int64)
+    if cycles and (min(cycles) < 1 or sum(cycles) != size):
+        raise InputError(f"cycles of {name} must be >= 1 and {size} {name} in all, got {_text(cycles)}")
+    start = 0
+    for length in cycles:
+        image[start : start + length] = np.roll(image[start : start + length], -1)
+        start += length
+    return image
 
-    A row that stays in place while columns move has a one in the whole of a cycle, and so does a column: with cycles
-    longer than the bounds nothing stays.
 
-    Examples:
-        >>> from quell.qec.search import SeedProblem, symmetries_of
-        >>> [symmetry.order for symmetry in symmetries_of(SeedProblem(30, 6, 12))]
-        [1, 2, 2, 2, 2, 3, 3, 3, 3, 6]
-    """
-    found = [Symmetry()]
-    for order in range(2, problem.n // 2 + 1):
-        stay = 4 if order <= min(problem.max_row, problem.max_column) else 1
-        found += [
-            Symmetry(order, rows, columns)
-            for columns in range(stay)
-            for rows in range(stay)
-            if (problem.n - columns) % order == 0
-            and (problem.num_checks - rows) % order == 0
-            and problem.num_checks - rows >= order
-            and problem.n - columns >= 2 * order
-        ]
-    return found
+def _draw_cycles(rng: np.random.Generator, size: int, order: int) -> tuple[int, ...]:
+    """Cycles of full length, but for a rest, and now and then one or two more, of shorter ones."""
+    full = max(size // order - int(rng.geometric(0.7) - 1), 0)
+    rest = size - full * order
+    cycles = [order] * full
+    shorter = [length for length in range(1, order) if order % length == 0]
+    while rest:
+        length = int(rng.choice([each for each in shorter if each <= rest]))
+        cycles.append(length)
+        rest -= length
+    return tuple(sorted(cycles, reverse=True))
+
+
+def _text(cycles: tuple[int, ...]) -> str:
+    if not cycles:
+        return "in place"
+    counts = [(length, cycles.count(length)) for length in dict.fromkeys(cycles)]
+    return " ".join(f"{length}^{count}" if count > 1 else str(length) for length, count in counts)
 
 
 @dataclass(frozen=True)
 class RandomSampling:
     """Draws matrices independently, rows and columns about as full as they may be.
+
+    Args:
+        symmetry: That all matrices have.
 
     Examples:
         >>> from quell.qec.search import RandomSampling, SeedProblem
@@ -161,6 +190,8 @@ class RandomSampling:
         >>> result.reached, result.evaluations <= 1000
         (True, True)
     """
+
+    symmetry: Symmetry = Symmetry()
 
     @property
     def name(self) -> str:
@@ -177,7 +208,7 @@ class RandomSampling:
             MissingExtraError: numba is not installed.
         """
         check_integer("evaluations", evaluations, minimum=1)
-        walk = _Walk(problem, Symmetry(), seed)
+        walk = _Walk(problem, self.symmetry, seed)
         while walk.done < evaluations and walk.best_cost > 0 and not (stop is not None and stop()):
             walk.sample(min(evaluations - walk.done, _AT_A_TIME))
         return walk.result()
@@ -259,25 +290,27 @@ class _Walk:
         self.trace: list[tuple[float, float]] = []
 
     def sample(self, evaluations: int) -> None:
-        """Looks at that many random matrices."""
-        for _ in range(evaluations):
-            for _ in range(_START_TRIES):
-                if self.kernels.fill_rows(self.rng, self.rows, *self.bounds, *self.images):
-                    break
-            else:
-                raise InputError(
-                    f"found no matrix of {self.problem.num_checks} rows and {self.problem.n} columns with at most "
-                    f"{self.problem.max_row} ones in a row and {self.problem.max_column} in a column, and that "
-                    "symmetry: raise the bounds, or leave the symmetry out"
-                )
-            self.cost = evaluate(self.problem, self.rows).cost
-            self.done += 1
-            if self.cost < self.best_cost:
-                self.best_cost = self.cost
-                self.best_rows[:] = self.rows
-                self.trace.append((self.done, self.cost))
-            if self.best_cost == 0:
-                return
+        """Looks at that many random matrices, or at as many as it takes to reach the target."""
+        trace = np.zeros((_MAX_IMPROVEMENTS, 2))
+        done, self.cost, self.best_cost, improvements = self.kernels.sample(
+            self.rng,
+            self.rows,
+            *self.bounds,
+            *self.images,
+            self.problem.prices,
+            EXCESS_PRICE,
+            evaluations,
+            self.best_rows,
+            self.best_cost,
+            trace,
+        )
+        if done < evaluations and self.best_cost > 0:
+            raise InputError(
+                f"found no matrix of {self.problem.num_checks} rows and {self.problem.n} columns with at most "
+                f"{self.problem.max_row} ones in a row and {self.problem.max_column} in a column, and that "
+                "symmetry: raise the bounds, or leave the symmetry out"
+            )
+        self._book(done, trace[:improvements])
 
     def anneal(self, evaluations: int, cooling: float) -> int:
         """Makes that many steps, or as many as it takes to reach the target, and returns how many."""
@@ -297,9 +330,12 @@ class _Walk:
             self.best_cost,
             trace,
         )
-        self.trace += [(self.done + step, cost) for step, cost in trace[:improvements]]
-        self.done += int(done)
+        self._book(done, trace[:improvements])
         return int(done)
+
+    def _book(self, done: int, improvements: NDArray[np.float64]) -> None:
+        self.trace += [(self.done + step, cost) for step, cost in improvements]
+        self.done += int(done)
 
     def result(self) -> SearchResult:
         return SearchResult(

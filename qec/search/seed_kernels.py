@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quell.compiled_kernels import compiler
 
-__all__ = ["MAX_COLUMNS", "anneal", "count_light", "fill_rows", "random_toggles"]
+__all__ = ["MAX_COLUMNS", "anneal", "count_light", "fill_rows", "propose", "random_toggles", "sample", "within_bounds"]
 
 MAX_COLUMNS = 64
 _ALL_AT_ONCE = 9  # up to 2^9 codewords are gone through without information sets
@@ -32,7 +32,8 @@ def popcount(word: np.uint64) -> int:
     x = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    # To numba, int() of an unsigned word is unsigned, and its sum with a signed number a float.
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))  # type: ignore[return-value]
 
 
 @compiled
@@ -493,3 +494,52 @@ def fill_rows(
         row, column = int(rng.random() * num_rows), int(rng.random() * num_columns)
         add_edge(rows, row, column, row_image, column_image, row_weights, column_weights, max_row, max_column)
     return within_bounds(rows, num_columns, max_row, max_column)
+
+
+@compiled
+def sample(
+    rng: np.random.Generator,
+    rows: Words,
+    num_columns: int,
+    max_row: int,
+    max_column: int,
+    row_image: Counts,
+    column_image: Counts,
+    prices: NDArray[np.float64],
+    excess_price: float,
+    evaluations: int,
+    best_rows: Words,
+    best_cost: float,
+    trace: NDArray[np.float64],
+) -> tuple[int, float, float, int]:
+    """Looks at random matrices, drawn independently, until one reaches the distance; as `anneal` otherwise.
+
+    Returns:
+        How many were looked at, the cost of the last one, in `rows`, that of `best_rows`, and how many improvements
+        there were. Fewer than `evaluations` and none of cost 0: no matrix was found within the bounds.
+    """
+    counts = np.zeros(len(prices), dtype=np.int64)
+    lightest = np.zeros(1, dtype=np.uint64)
+    wanted = num_columns - len(rows)
+    improvements = 0
+    done = 0
+    cost = best_cost
+    while done < evaluations and best_cost > 0.0:
+        found = False
+        for _ in range(_TRIES):
+            found = fill_rows(rng, rows, num_columns, max_row, max_column, row_image, column_image)
+            if found:
+                break
+        if not found:
+            break
+        k = count_light(rows, num_columns, len(prices), counts, lightest)
+        cost = energy_of(counts, prices, k - wanted, excess_price)
+        done += 1
+        if cost < best_cost:
+            best_cost = cost
+            best_rows[:] = rows
+            if improvements < len(trace):
+                trace[improvements, 0] = done
+                trace[improvements, 1] = cost
+            improvements += 1
+    return done, cost, best_cost, improvements
