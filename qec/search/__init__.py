@@ -2,6 +2,7 @@
 
 from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, Symmetry
 from quell.qec.search.run import SEED_AGENTS, SeedSearch, restart_seed, search_seeds
+from quell.qec.search.run_two_block import TWO_BLOCK_AGENTS, TwoBlockSearch, search_two_block
 from quell.qec.search.seeds import (
     Evaluation,
     SeedProblem,
@@ -14,6 +15,7 @@ from quell.qec.search.seeds import (
 
 __all__ = [
     "SEED_AGENTS",
+    "TWO_BLOCK_AGENTS",
     "Agent",
     "Annealing",
     "Evaluation",
@@ -22,11 +24,13 @@ __all__ = [
     "SeedProblem",
     "SeedSearch",
     "Symmetry",
+    "TwoBlockSearch",
     "evaluate",
     "least_length",
     "pack_rows",
     "restart_seed",
     "search_seeds",
+    "search_two_block",
     "seed_bounds",
     "unpack_rows",
 ]

@@ -7,7 +7,6 @@ of Luby, Sinclair and Zuckerman (1993).
 """
 
 import concurrent.futures
-import json
 import math
 import os
 import time
@@ -18,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from quell.errors import DataError, InputError, StorageError, check_integer, check_known
+from quell.errors import DataError, InputError, check_integer, check_known
 from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, Symmetry
 from quell.qec.search.seeds import MAX_LENGTH, SeedProblem, least_length, seed_bounds
+from quell.qec.search.state_files import read_state, write_state
 
 __all__ = ["SEED_AGENTS", "SeedSearch", "restart_seed", "search_seeds"]
 
@@ -31,7 +31,7 @@ _SYMMETRIC_BUDGET = 5_000
 _TRIES = 50
 _SAVE_EVERY = 5.0
 _LOOK_EVERY = 0.2
-_FORMAT = "quell seed search 1"
+_FORMAT = "quell search of seeds, 1"
 
 
 @dataclass
@@ -321,8 +321,6 @@ def _settings(state: SeedSearch) -> dict[str, Any]:
 def _write(path: Path, state: SeedSearch) -> None:
     best = state.best
     record = {
-        "format": _FORMAT,
-        "settings": _settings(state),
         "evaluations": state.evaluations,
         "seconds": round(state.seconds, 1),
         "restarts": [[*key, count] for key, count in sorted(state.restarts.items())],
@@ -335,31 +333,13 @@ def _write(path: Path, state: SeedSearch) -> None:
             "rows": [f"{int(row):x}" for row in best.rows],
         },
     }
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(json.dumps(record) + "\n")
-        part.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    write_state(path, _FORMAT, _settings(state), record)
 
 
 def _read(path: Path, wanted: SeedSearch) -> SeedSearch:
+    record = read_state(path, _FORMAT, _settings(wanted))
+    state = SeedSearch(**_settings(wanted))
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"cannot read {path}: {error}") from error
-    try:
-        record = json.loads(text)
-        if record["format"] != _FORMAT:
-            raise DataError(f"{path} has the format {record['format']!r}, not {_FORMAT!r}")
-        settings = record["settings"]
-        if settings != _settings(wanted):
-            other = next(name for name, value in _settings(wanted).items() if settings.get(name) != value)
-            raise DataError(
-                f"{path} is of a search with {other} = {settings.get(other)!r}, not {_settings(wanted)[other]!r}: name "
-                "another file"
-            )
-        state = SeedSearch(**settings)
         state.evaluations, state.seconds = int(record["evaluations"]), float(record["seconds"])
         state.restarts = {(n, row, column): count for n, row, column, count in record["restarts"]}
         best = record["best"]
@@ -368,8 +348,6 @@ def _read(path: Path, wanted: SeedSearch) -> SeedSearch:
             problem = SeedProblem(**best["problem"])
             rows = np.array([int(row, 16) for row in best["rows"]], dtype=np.uint64)
             state.best = SearchResult.of(problem, rows, best["evaluations"])
-    except (KeyError, TypeError, ValueError, StopIteration) as error:
-        if isinstance(error, DataError):
-            raise
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} does not hold the state of a search: {error!r}") from None
     return state

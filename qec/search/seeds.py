@@ -6,8 +6,10 @@ degrees are at most the heavier of the two (Tillich and Zémor, arXiv:0903.0566)
 is the shortest H with the wanted k and distance within the bounds (He and Liu, arXiv:2502.14372).
 """
 
+import itertools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,8 @@ __all__ = ["Evaluation", "SeedProblem", "evaluate", "least_length", "pack_rows",
 MAX_LENGTH = 64
 PRICE_RATIO = 1.5
 EXCESS_PRICE = 5.0
+_DEEPEST = 16  # distance up to which prices are tried; beyond, the ratio hardly falls
+_MOST_ONES = 8
 
 
 @dataclass(frozen=True)
@@ -209,10 +213,8 @@ def seed_bounds(max_weight: int, max_degree: int) -> list[tuple[int, int]]:
 def least_length(k: int, distance: int, max_row: int, max_column: int) -> tuple[int, str]:
     """Returns a length below which no code with independent checks within the bounds exists, and the reason.
 
-    Known to be necessary: the Griesmer and the Hamming bound of all linear codes; and with rows of at most w ones,
-    n <= w r for no empty column among r rows, n <= (w + 1) r / 2 for different columns, as only r of them can have a
-    single one, and n <= w² r / (2 w - 1) for distance 4, where two such columns and one that joins them would be a
-    codeword of weight 3.
+    Known to be necessary: the Griesmer and the Hamming bound of all linear codes; that no column is empty; and a count
+    of how far light columns reach, see `trees_bound`.
 
     Args:
         k: The dimension.
@@ -226,7 +228,7 @@ def least_length(k: int, distance: int, max_row: int, max_column: int) -> tuple[
     Examples:
         >>> from quell.qec.search import least_length
         >>> least_length(26, 3, 3, 3)
-        (52, 'columns must differ')
+        (52, 'rows of at most 3 give n <= 2 (n - k) for distance 3')
         >>> least_length(2, 20, 3, 3)
         (30, 'the Griesmer bound asks for it')
     """
@@ -238,17 +240,80 @@ def least_length(k: int, distance: int, max_row: int, max_column: int) -> tuple[
     bounds.append((sum(-(-distance // 2**i) for i in range(k)), "the Griesmer bound asks for it"))
     bounds.append((_hamming(k, distance), "the Hamming bound asks for it"))
     if distance >= 2:
-        bounds.append((_with_ratio(k, max_row, 1), "no column may be empty"))
+        bounds.append((_with_ratio(k, Fraction(max_row)), "no column may be empty"))
     if distance >= 3:
-        bounds.append((_with_ratio(k, max_row + 1, 2), "columns must differ"))
-    if distance >= 4:
-        bounds.append((_with_ratio(k, max_row**2, 2 * max_row - 1), "no three columns may sum to zero"))
+        ratio = trees_bound(distance, max_row)
+        reason = f"rows of at most {max_row} give n <= {ratio} (n - k) for distance {distance}"
+        bounds.append((_with_ratio(k, ratio), reason))
     return max(bounds, key=lambda bound: bound[0])
 
 
-def _with_ratio(k: int, above: int, below: int) -> int:
-    """The least n with n <= above / below · (n - k)."""
-    return -(-above * k // (above - below))
+def trees_bound(distance: int, max_row: int) -> Fraction:
+    """Returns a ratio that the length of a code of distance 3 or more cannot be above, n <= ratio · (n - k).
+
+    Call a row of level 0 if it has a column of its own, of a single one; it has only one such column. Call another row
+    of level i if i columns of two ones join it, and no fewer do, to a row of level 0. As two ways down would be a
+    codeword of 2 (i + 1) columns or fewer, a row of level i <= t = (distance - 3) // 2 has only one. So n is the number
+    of rows of levels 0 to t, plus the columns that are on no such way; and each of those, with ones in rows of levels
+    i, j, …, is with the ways down a codeword of 1 + (i + 1) + (j + 1) + … columns or fewer, which the distance bounds.
+    Let a_i be a price for each one that a row of level i has left, such that all columns that may be are worth 1 or
+    more. With n_i rows of level i, of at most w ones, n is then at most
+    (1 + (w - 1) a_0) n_0 + Σ (1 - a_(i-1) + (w - 1) a_i) n_i + w a_rest n_rest. Prices are tried for which all these
+    factors are equal, and used only if every column that may be was found to be worth 1.
+
+    Args:
+        distance: 3 or more.
+        max_row: The most ones in a row, 2 or more.
+
+    Examples:
+        >>> from quell.qec.search.seeds import trees_bound
+        >>> [str(trees_bound(distance, 3)) for distance in (3, 4, 5, 6, 7, 8)]
+        ['2', '9/5', '5/3', '21/13', '11/7', '45/29']
+    """
+    check_integer("distance", distance, minimum=3)
+    check_integer("max_row", max_row, minimum=2)
+    return min(filter(None, (_priced(each, max_row) for each in range(3, min(distance, _DEEPEST) + 1))))
+
+
+def _priced(distance: int, max_row: int) -> Fraction | None:
+    """The ratio by equal factors, or None where some column is worth less than 1."""
+    top = (distance - 3) // 2
+    # Prices of levels as constant + slope · ratio.
+    constant, slope = Fraction(-1, max_row - 1), Fraction(1, max_row - 1)
+    for _ in range(top):
+        constant, slope = (constant - 1) / (max_row - 1), (slope + 1) / (max_row - 1)
+    if distance % 2:
+        # Two rows of the top level may be joined, and any rows of the rest.
+        ratio = (Fraction(1, 2) - constant) / slope
+        rest = Fraction(1, 2)
+    else:
+        ratio = (1 - constant) / (slope + Fraction(1, max_row))
+        rest = ratio / max_row
+    if ratio <= 1 or max_row * rest > ratio:
+        return None
+    prices = [(ratio - 1) / (max_row - 1)]
+    for _ in range(top):
+        prices.append((ratio - 1 + prices[-1]) / (max_row - 1))
+    cheapest = min(*prices, rest)
+    if cheapest <= 0 or 1 / cheapest > _MOST_ONES:
+        return None
+    levels = [*range(top + 1), None]
+    for ones in range(2, math.ceil(1 / cheapest)):
+        for column in itertools.combinations_with_replacement(levels, ones):
+            known = [level for level in column if level is not None]
+            if len(known) == ones:
+                possible = 1 + sum(level + 1 for level in known) >= distance
+            else:
+                # A way of one column out of the rest would make its row one of the next level.
+                possible = ones > 2 or not known or known[0] == top
+            if possible and sum(prices[level] if level is not None else rest for level in column) < 1:
+                return None
+    return ratio
+
+
+def _with_ratio(k: int, ratio: Fraction) -> int:
+    """The least n with n <= ratio · (n - k)."""
+    return math.ceil(k * ratio / (ratio - 1))
 
 
 def _hamming(k: int, distance: int) -> int:

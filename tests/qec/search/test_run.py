@@ -88,7 +88,7 @@ def test_progress_is_told() -> None:
         ({"k": 49, "distance": 12, "seconds": 0}, "seconds must be > 0, got 0"),
         ({"k": 49, "distance": 12, "seconds": None}, "seconds or max_restarts must be given"),
         ({"k": 49, "distance": 12, "num_workers": 0}, "num_workers must be an integer >= 1, got 0"),
-        ({"k": 1156, "distance": 3}, "needs n >= 68, as columns must differ"),
+        ({"k": 1156, "distance": 3}, "needs n >= 68, as rows of at most 3 give n <= 2"),
         ({"k": 4, "distance": 50}, "needs n >= 75, as the Griesmer bound asks for it"),
     ],
 )
