@@ -1,161 +1,269 @@
 """The distance of a code, with a witness and the method that certifies it.
 
-Two exact methods: going through every logical operator, where there are few enough; and, where no qubit is in more than
-two checks of a type, as in every code on a surface, the shortest cycle of the checks' graph that is not contractible,
-which is a shortest path in its double cover.
+For CSS codes there are three exact methods: going through every logical operator, where there are few; the shortest
+cycle that is not contractible, where no qubit is in more than two checks of a type (`plain_distance`); and for all
+others the search among connected clusters (`cluster_search`), which is fast where checks are light. For classical codes
+that search takes turns with sums of rows of generators (`classical_distance`). Light operators from random information
+sets (`information_sets`) bound what has to be searched. Where the time is too short for a proof, the bounds reached
+come out, labelled.
 """
 
-import collections
-from dataclasses import dataclass
+import importlib.util
+import math
+import time
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from quell.errors import InputError, TooLargeError, check_known
+from quell.errors import InputError, check_integer, check_known
+from quell.qec.codes.classical_distance import Codewords, RowSums
+from quell.qec.codes.cluster_search import ClusterSearch
 from quell.qec.codes.css import CSSCode
 from quell.qec.codes.gf2 import row_reduce
+from quell.qec.codes.information_sets import InformationSets
+from quell.qec.codes.linear import LinearCode
+from quell.qec.codes.plain_distance import lightest_product, shortest_cycle
 
 __all__ = ["CodeDistance", "distance"]
 
-_MAX_DIMENSION = 22
-_CHUNK = 1 << 12
+Bits = NDArray[np.uint8]
+Permutations = NDArray[np.intp]
+
+_FEW, _FEW_LOGICALS = 14, 4  # dimensions in which all operators are gone through without compiled loops
+_MOST = 22  # likewise, where there are no compiled loops
+_ALL = 24  # dimensions in which nothing else is tried than to go through all
+_FEASIBLE = 40  # dimensions in which that is tried among other things
+_FIRST_SETS = 0.1  # seconds for information sets before anything else
+_MOST_SETS = 200  # of them, at a time
+_SLICE = 0.2  # seconds until the deadline, the progress and Ctrl-C are looked at
+_PATIENCE = 20 * _SLICE  # of search, before a tenth of the time goes to information sets
 
 
 @dataclass(frozen=True)
 class CodeDistance:
-    """The least weight of a logical operator.
+    """What is known of the least weight of a logical operator, or of a codeword.
 
     Attributes:
-        distance: That weight.
-        basis: `"X"` or `"Z"`: what the operator is made of.
-        witness: uint8 (n,): one operator of that weight.
-        method: `"enumeration"` or `"shortest cycle"`; both are exact.
+        lower: No logical operator is lighter.
+        upper: The weight of `witness`.
+        basis: `"X"` or `"Z"`: what the witness is made of; None for a classical code.
+        witness: uint8 (n,): a logical operator, or a codeword.
+        method: How the bounds were found. A proof is by `"enumeration"`, `"shortest cycle"`, `"clusters"`, `"row sums"`
+            or `"weight 1"`, or by one for each basis, as in `"shortest cycle, clusters"`. Otherwise it says which bound
+            is by what, as in `"lower bound by clusters, upper bound by information sets"`.
+        interrupted: Whether Ctrl-C ended the search.
     """
 
-    distance: int
-    basis: str
-    witness: NDArray[np.uint8]
+    lower: int
+    upper: int
+    basis: str | None
+    witness: NDArray[np.uint8] = field(repr=False)
     method: str
+    interrupted: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether lower and upper meet, and so are the distance."""
+        return self.lower == self.upper
+
+    @property
+    def distance(self) -> int | None:
+        """The distance, where lower and upper meet; None otherwise."""
+        return self.lower if self.exact else None
 
 
-def distance(code: CSSCode, basis: str | None = None) -> CodeDistance:
-    """Returns the distance of a code.
+def distance(
+    code: CSSCode | LinearCode,
+    basis: str | None = None,
+    *,
+    time_limit: float | None = None,
+    progress: bool = False,
+    seed: int = 0,
+) -> CodeDistance:
+    """Returns the distance of a code, or bounds on it if the time is short.
+
+    If the code has `symmetries`, the search among clusters is shortened by them.
 
     Args:
-        code: With at least one logical qubit.
-        basis: `"X"` or `"Z"` for the least weight of logicals made of that; None for the smaller of the two.
+        code: A CSS code or a classical code, with k of 1 at least.
+        basis: `"X"` or `"Z"` for the least weight of logicals made of that; None for the smaller of the two. None for a
+            classical code.
+        time_limit: Seconds, about; None for as long as it takes. Ctrl-C ends the search as well: it returns the bounds
+            reached, with `interrupted` set, and raises nothing.
+        progress: Whether to show the bounds reached on stderr.
+        seed: Of the random information sets. An exact distance does not depend on it; bounds and witnesses can.
 
     Raises:
-        InputError: The code has k = 0.
-        TooLargeError: Neither method reaches: a qubit is in three checks or more of a type, and there are more than
-            2^22 operators to go through.
+        InputError: The code has k = 0, or an argument is outside its limits.
+        MissingExtraError: numba is not installed, and is needed as there are more than 2^22 logical operators or
+            codewords, and no shortest cycle.
 
     Examples:
         >>> from quell.qec.codes import CSSCode, distance
         >>> steane = [[1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]]
         >>> found = distance(CSSCode(steane, steane))
-        >>> found.distance, found.method
-        (3, 'enumeration')
+        >>> found.distance, found.method, found.exact
+        (3, 'enumeration', True)
     """
+    if not isinstance(code, (CSSCode, LinearCode)):
+        raise InputError(f"code must be a CSSCode or a LinearCode, got {type(code).__name__}")
     if code.k == 0:
-        raise InputError(f"{code!r} has no logical qubit, and so no distance")
-    if basis is not None:
+        what = "logical qubit" if isinstance(code, CSSCode) else "codeword but zero"
+        raise InputError(f"{code!r} has no {what}, and so no distance")
+    seed = check_integer("seed", seed, minimum=0)
+    deadline = None if time_limit is None else time.monotonic() + _seconds(time_limit)
+    if isinstance(code, LinearCode):
+        if basis is not None:
+            raise InputError(f"basis must be None for a classical code, got {basis!r}")
+    elif basis is not None:
         check_known("basis", basis, ("X", "Z"))
-        return _of_basis(code, basis)
-    return min((_of_basis(code, each) for each in "XZ"), key=lambda found: found.distance)
+    sides = _sides(code, basis)
+    interrupted = False
+    with tqdm(disable=not progress, unit=" s", bar_format="{desc} [{elapsed}]") as bar:
+        try:
+            _close(sides, seed, deadline, bar)
+        except KeyboardInterrupt:
+            interrupted = True
+    return _result(sides, interrupted)
 
 
-def _of_basis(code: CSSCode, basis: str) -> CodeDistance:
-    if basis == "X":
-        own, others, logicals, duals = code.x_checks, code.z_checks, code.logical_x, code.logical_z
+class _Search(Protocol):
+    """What raises a lower bound step by step."""
+
+    lower: int
+
+    @property
+    def witness(self) -> Bits | None: ...
+
+    def advance(self, below: int, deadline: float | None = None) -> bool: ...
+
+
+class _Side:
+    """The bounds on the logical operators of one basis, or on codewords, and the searches that improve them."""
+
+    def __init__(self, basis: str | None, checks: Bits, duals: Bits, own: Bits, logicals: Bits) -> None:
+        self.basis, self.checks, self.duals, self.own, self.logicals = basis, checks, duals, own, logicals
+        self.symmetries: Permutations | None = None
+        self.lower, self.proof = 1, ""
+        self.witness = logicals[logicals.sum(axis=1).argmin()]
+        self.source = "the given logicals"
+        self.searches: dict[str, _Search] = {}
+        self.spent: dict[str, float] = {}
+        self.sets: InformationSets | None = None
+
+    @property
+    def upper(self) -> int:
+        return int(self.witness.sum())
+
+    def settle(self, witness: Bits, proof: str) -> None:
+        self.witness, self.proof = witness, proof
+        self.lower = self.upper
+
+    def offer(self, witness: Bits | None, source: str) -> None:
+        if witness is not None and witness.sum() < self.upper:
+            self.witness, self.source = witness, source
+
+    def look_at_sets(self, seconds: float, deadline: float | None) -> None:
+        """Looks at so many random information sets as take about so many seconds, but always at as many."""
+        if self.sets is None:
+            return
+        trials = int(min(max(seconds * 1e9 / self.sets.cost, 1), _MOST_SETS))
+        chunk = max(1, int(_SLICE * 1e9 / self.sets.cost))
+        for begin in range(0, trials, chunk):
+            self.sets.look_at(min(chunk, trials - begin), self.lower)
+            self.offer(self.sets.witness, "information sets")
+            if _late(deadline):
+                break
+
+    def advance(self, below: int, deadline: float | None) -> None:
+        """Gives a slice of time to the search that has had least."""
+        name = min(self.searches, key=lambda each: self.spent[each])
+        search = self.searches[name]
+        begin = time.monotonic()
+        search.advance(below, min(begin + _SLICE, math.inf if deadline is None else deadline))
+        self.spent[name] += time.monotonic() - begin
+        if search.lower > self.lower:
+            self.lower, self.proof = search.lower, name
+        self.offer(search.witness, name)
+
+
+def _sides(code: CSSCode | LinearCode, basis: str | None) -> list[_Side]:
+    if isinstance(code, LinearCode):
+        # A codeword is zero only if it is so on an information set: unit vectors stand for the dual logicals.
+        _, columns = row_reduce(code.generator)
+        units = np.zeros((code.k, code.n), np.uint8)
+        units[np.arange(code.k), columns] = 1
+        return [_Side(None, code.checks, units, np.zeros((0, code.n), np.uint8), code.generator)]
+    sides = {
+        "X": _Side("X", code.z_checks, code.logical_z, code.x_checks, code.logical_x),
+        "Z": _Side("Z", code.x_checks, code.logical_x, code.z_checks, code.logical_z),
+    }
+    for side in sides.values():
+        side.symmetries = getattr(code, "symmetries", None)
+    return [sides[each] for each in basis or "XZ"]
+
+
+def _begin(side: _Side, seed: int, deadline: float | None) -> None:
+    """Settles what needs no compiled search, and otherwise starts the searches."""
+    if side.basis is not None and (side.checks.sum(axis=0) <= 2).all():
+        return side.settle(shortest_cycle(side.checks, side.duals), "shortest cycle")
+    stabilizers, _ = row_reduce(side.own)
+    rows = np.concatenate([stabilizers, side.logicals])
+    plain = len(side.logicals) <= _FEW_LOGICALS and len(rows) <= _FEW
+    if plain or (len(rows) <= _MOST and not importlib.util.find_spec("numba")):
+        return side.settle(lightest_product(stabilizers, side.logicals), "enumeration")
+    if len(rows) <= _ALL:
+        side.searches = {"enumeration": Codewords(rows, len(stabilizers))}
     else:
-        own, others, logicals, duals = code.z_checks, code.x_checks, code.logical_z, code.logical_x
-    if (others.sum(axis=0) <= 2).all():
-        witness = _shortest_cycle(others, duals)
-        return CodeDistance(int(witness.sum()), basis, witness, "shortest cycle")
-    stabilizers, _ = row_reduce(own)
-    if len(stabilizers) + code.k > _MAX_DIMENSION:
-        raise TooLargeError(
-            f"{code!r} has 2^{len(stabilizers) + code.k} operators of {basis} to go through, the limit is "
-            f"2^{_MAX_DIMENSION}, and a qubit in {others.sum(axis=0).max()} checks, where the shortest cycle needs at "
-            f"most 2: no exact method here reaches it"
-        )
-    witness = _lightest(stabilizers, logicals)
-    return CodeDistance(int(witness.sum()), basis, witness, "enumeration")
-
-
-def _lightest(stabilizers: NDArray[np.uint8], logicals: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Goes through every product of logicals with stabilizers."""
-    best: NDArray[np.uint8] | None = None
-    split = min(len(stabilizers), 12)
-    inner = _span(stabilizers[:split])
-    outer = _span(stabilizers[split:])
-    for logical in _span(logicals)[1:]:
-        for start in range(0, len(outer), max(1, _CHUNK >> split)):
-            rows = outer[start : start + max(1, _CHUNK >> split)] ^ logical
-            every = rows[:, None, :] ^ inner[None]
-            weights = every.sum(axis=2)
-            place = np.unravel_index(weights.argmin(), weights.shape)
-            if best is None or weights[place] < best.sum():
-                best = every[place]
-    assert best is not None
-    return best
-
-
-def _span(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Every sum of rows, the empty one first."""
-    sums = np.zeros((1, rows.shape[1]), dtype=np.uint8)
-    for row in rows:
-        sums = np.concatenate([sums, sums ^ row])
-    return sums
-
-
-def _shortest_cycle(checks: NDArray[np.uint8], duals: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The shortest closed walk along qubits, from check to check, that anticommutes with one of the dual logicals."""
-    boundary = len(checks)
-    ends = []
-    for column in checks.T:
-        at = np.flatnonzero(column).tolist()
-        ends.append([*at, boundary, boundary][:2])
-    neighbours: list[list[tuple[int, int]]] = [[] for _ in range(boundary + 1)]
-    for qubit, (first, second) in enumerate(ends):
-        neighbours[first].append((second, qubit))
-        neighbours[second].append((first, qubit))
-    best: list[int] | None = None
-    for dual in duals:
-        # Every such walk uses a qubit of the dual: it is enough to start at the ends of those.
-        for start in sorted({ends[qubit][0] for qubit in np.flatnonzero(dual)}):
-            walk = _shortest_walk(neighbours, dual, start, None if best is None else len(best))
-            if walk is not None:
-                best = walk
-    assert best is not None
-    witness = np.zeros(checks.shape[1], dtype=np.uint8)
-    np.add.at(witness, best, 1)
-    return witness % 2
-
-
-def _shortest_walk(
-    neighbours: list[list[tuple[int, int]]], dual: NDArray[np.uint8], start: int, below: int | None
-) -> list[int] | None:
-    """The qubits of the shortest closed walk from `start` that crosses the dual an odd number of times, if it is
-    shorter than `below`: a path from one sheet of the double cover to the other."""
-    came: dict[tuple[int, int], tuple[tuple[int, int], int]] = {}
-    steps = {(start, 0): 0}
-    queue = collections.deque([(start, 0)])
-    while queue:
-        here = queue.popleft()
-        if below is not None and steps[here] + 1 >= below:
-            return None
-        for check, qubit in neighbours[here[0]]:
-            there = (check, here[1] ^ int(dual[qubit]))
-            if there not in steps:
-                steps[there] = steps[here] + 1
-                came[there] = (here, qubit)
-                queue.append(there)
-                if there == (start, 1):
-                    walk = []
-                    while there != (start, 0):
-                        there, qubit = came[there]
-                        walk.append(qubit)
-                    return walk
+        side.sets = InformationSets(side.checks, side.duals, seed)
+        clusters = ClusterSearch(side.checks, side.duals, stabilizers=side.own, symmetries=side.symmetries)
+        side.searches = {"clusters": clusters}
+        if side.basis is None:
+            side.searches["row sums"] = RowSums(side.logicals)
+        elif len(rows) <= _FEASIBLE:
+            side.searches["enumeration"] = Codewords(rows, len(stabilizers))
+    side.spent = dict.fromkeys(side.searches, 0.0)
+    side.look_at_sets(_FIRST_SETS, deadline)
     return None
+
+
+def _close(sides: list[_Side], seed: int, deadline: float | None, bar: "tqdm[NoReturn]") -> None:
+    """Brings the bounds together, until they meet or the time is over."""
+    for side in sides:
+        _begin(side, seed, deadline)
+    begin = time.monotonic()
+    while not _late(deadline):
+        upper = min(side.upper for side in sides)
+        # What is not lighter than an operator of the other basis does not matter.
+        side = min(sides, key=lambda each: each.lower)
+        bar.set_description_str(f"{min(side.lower, upper)} <= distance <= {upper}")
+        if side.lower >= upper:
+            break
+        side.advance(upper, deadline)
+        if time.monotonic() - begin > _PATIENCE and side.lower < side.upper:
+            side.look_at_sets(_SLICE / 10, deadline)
+
+
+def _late(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
+
+
+def _result(sides: list[_Side], interrupted: bool) -> CodeDistance:
+    best = min(sides, key=lambda side: side.upper)
+    lower = min(best.upper, *(side.lower for side in sides))
+    proofs = ", ".join(dict.fromkeys(side.proof for side in sides if side.proof))
+    if best.upper == 1:
+        proofs = proofs or "weight 1"
+    elif lower < best.upper:
+        proofs = f"lower bound by {proofs}, " if proofs else "no lower bound but 1, "
+        proofs += f"upper bound by {best.source}"
+    return CodeDistance(lower, best.upper, best.basis, best.witness.copy(), proofs, interrupted)
+
+
+def _seconds(time_limit: object) -> float:
+    if isinstance(time_limit, (int, float)) and not isinstance(time_limit, bool) and time_limit >= 0:
+        return float(time_limit)
+    raise InputError(f"time_limit must be a number of seconds >= 0, or None, got {time_limit!r}")

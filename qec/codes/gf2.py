@@ -45,6 +45,8 @@ def as_bits(name: str, matrix: ArrayLike, columns: int | None = None) -> NDArray
         raise InputError(f"{name} must be a matrix, got {found.ndim} dimensions: write a single row as [[...]]")
     if columns is not None and found.shape[1] != columns:
         raise InputError(f"{name} must have {columns} columns, got {found.shape[1]}")
+    if found.dtype.kind in "bu" and found.max(initial=0) <= 1:
+        return found.astype(np.uint8)
     wrong = np.argwhere((found != 0) & (found != 1))
     if len(wrong):
         row, column = wrong[0]

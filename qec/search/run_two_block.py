@@ -25,7 +25,7 @@ TWO_BLOCK_AGENTS = ("exhaustive", "annealing", "random")
 
 _FORMAT = "quell search of two-block codes, 1"
 _SUPPORTS = ((3, 3), (3, 2))
-_BUDGET = 2_000
+_BUDGET = 250
 _MAX_ROUNDS = 24
 _PROOF_SECONDS = 60.0
 _MOST_ORDER = 180  # the greatest for which all groups can be made
