@@ -13,11 +13,13 @@ import sinter
 import stim
 
 import quell
-from quell.decoders import LargeBatches, PreDecoded, sinter_decoders
+from quell.decoders import BPLSD, BPOSD, LargeBatches, PreDecoded, sinter_decoders
 from quell.decoders.belief_propagation import BeliefPropagation
 from quell.errors import InputError
 
+ON_CPU = ["bp-lsd", "bp-osd"]
 NAMES = [
+    *ON_CPU,
     "bp-pymatching",
     "predecoder",
     "predecoder-residual-pymatching",
@@ -35,7 +37,8 @@ def test_names_are_these_and_hide_none_of_sinters() -> None:
     decoders = sinter_decoders()
     assert sorted(decoders) == NAMES
     assert not set(decoders) & {*sinter.BUILT_IN_DECODERS, *sinter.BUILT_IN_SAMPLERS}
-    assert all(isinstance(decoder, PreDecoded) for decoder in decoders.values())
+    assert all(isinstance(decoder, PreDecoded) for name, decoder in decoders.items() if name not in ON_CPU)
+    assert [type(decoders[name]) for name in ON_CPU] == [BPLSD, BPOSD]
 
 
 def test_each_name_is_what_it_says() -> None:
@@ -77,8 +80,13 @@ def test_each_decodes(name: str) -> None:
 def test_batches_are_large_where_a_gpu_or_a_size_is_named(options: dict[str, Any], batch_size: int) -> None:
     device = options.get("device", "auto")
     for name, sampler in sinter_decoders(**options).items():
+        if name in ON_CPU and "batch_size" not in options:
+            assert isinstance(sampler, BPLSD | BPOSD)
+            continue
         assert isinstance(sampler, LargeBatches)
         assert sampler.batch_size == batch_size
+        if name in ON_CPU:
+            continue
         assert isinstance(sampler.decoder, PreDecoded)
         assert sampler.decoder.device == device
         plain: Any = sinter_decoders()[name]

@@ -29,9 +29,11 @@ def circuit(
 
     quell circuit rp2 --distance 5 --p 0.003 --basis X
 
+    quell circuit css --file code.npz --distance 6 --p 0.003
+
     Args:
         family: The code, as --code names it.
-        distance: Code distance.
+        distance: Code distance. For a code from a file it stands for the number of rounds only.
         p: Physical error rate. Without it the circuit is noiseless.
         basis: Z or X: which logical observable is kept.
         out: Write the circuit into this file instead of printing it.

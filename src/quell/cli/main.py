@@ -14,12 +14,14 @@ from cyclopts import App, Parameter
 from quell import __version__
 from quell.cli.analyse import lambda_, table, threshold
 from quell.cli.circuit import circuit
+from quell.cli.codes import codes
 from quell.cli.cultivate import cultivate
 from quell.cli.demo import demo
 from quell.cli.flip_rate import train_flip_rate
 from quell.cli.mitigate import mitigate
 from quell.cli.predecoder import train_predecoder
 from quell.cli.rare import rare
+from quell.cli.search import search
 from quell.cli.shards import merge, plan, run_shard
 from quell.cli.sweep import sweep
 from quell.errors import InputError, QuellError
@@ -44,6 +46,8 @@ app.command(lambda_, name="lambda")
 app.command(table)
 app.command(circuit)
 app.command(cultivate)
+app.command(search)
+app.command(codes)
 app.command(mitigate)
 app.command(train_flip_rate)
 app.command(train_predecoder)

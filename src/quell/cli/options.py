@@ -16,6 +16,7 @@ from cyclopts import Parameter, Token
 
 from quell import circuits
 from quell.errors import InputError, StorageError, check_known
+from quell.qec.codes import CSSCode, read_code
 
 __all__ = [
     "CODES",
@@ -130,9 +131,11 @@ CODES: dict[str, Callable[..., stim.Circuit]] = {
     "rp2": circuits.rp2_memory,
     "unrotated-surface": circuits.unrotated_surface_memory,
 }
+CSS = "css"  # the code that --file holds
 _SURFACE_DEFAULTS = {"gate_set": "native", "order": "stim", "orientation": "stim"}
 # What else can be chosen for each code, and what is taken if it is not.
 _CHOICES: dict[str, dict[str, str]] = {
+    CSS: {"schedule": "auto", "detectors": "all"},
     "rotated-surface": _SURFACE_DEFAULTS,
     "rp2": {},
     "unrotated-surface": _SURFACE_DEFAULTS,
@@ -181,7 +184,13 @@ class NoiseOptions:
 class MemoryOptions(NoiseOptions):
     """Which memory experiment, and under which noise."""
 
-    code: Annotated[str, Parameter(help=f"{' or '.join(CODES)}.")] = "rotated-surface"
+    code: Annotated[str, Parameter(help=f"{', '.join(CODES)}, or {CSS} for the CSS code of --file.")] = (
+        "rotated-surface"
+    )
+    file: Annotated[
+        Path | None,
+        Parameter(help=f"Of code {CSS}: code.npz, or code.mtx for code.x.mtx and code.z.mtx, or likewise .alist."),
+    ] = None
     rounds: Annotated[Count | None, Parameter(help="Rounds. [default: the distance; 1 for code_capacity]")] = None
     gate_set: Annotated[
         str | None, Parameter(help=f"{' or '.join(circuits.GATE_SETS)}, of surface codes. [default: native]")
@@ -192,6 +201,12 @@ class MemoryOptions(NoiseOptions):
     orientation: Annotated[
         str | None, Parameter(help=f"{' or '.join(circuits.ORIENTATIONS)}, of surface codes. [default: stim]")
     ] = None
+    schedule: Annotated[
+        str | None, Parameter(help=f"{', '.join(circuits.SCHEDULE_KINDS)}: order of gates of {CSS}. [default: auto]")
+    ] = None
+    detectors: Annotated[
+        str | None, Parameter(help=f"all, or basis for those of the kept basis alone, of {CSS}. [default: all]")
+    ] = None
 
     def rounds_at(self, distance: int) -> int:
         """The number of rounds at a distance."""
@@ -201,15 +216,30 @@ class MemoryOptions(NoiseOptions):
 
     def circuit(self, distance: int, p: float | None, basis: str) -> stim.Circuit:
         """The circuit at a distance and an error rate; without noise if `p` is None."""
-        check_known("code", self.code, CODES)
+        check_known("code", self.code, [*CODES, CSS])
         if p is None and (self.noise is not None or self.eta is not None):
             raise InputError("noise without a strength: pass --p, or leave out --noise and --eta for no noise")
         model = None if p is None else self.noise_model(p)
+        if self.code == CSS:
+            code = self._css_code()
+            return circuits.css_memory(code, self.rounds_at(distance), basis, model, **self._chosen())
+        if self.file is not None:
+            raise InputError(f"--file holds the code of --code {CSS}, and the code is {self.code}: leave one out")
         return CODES[self.code](distance, self.rounds_at(distance), basis, model, **self._chosen())
+
+    def _css_code(self) -> CSSCode:
+        if self.file is None:
+            raise InputError(f"code {CSS} comes from a file: pass --file, for example --file code.npz")
+        code = read_code(self.file)
+        if not isinstance(code, CSSCode):
+            raise InputError(f"{self.file} holds a classical code, not a CSS code: quell.qec.codes.hypergraph_product "
+                             f"makes one of it")  # fmt: skip
+        return code
 
     def _chosen(self) -> dict[str, str]:
         """What was chosen beyond the code, of what there is to choose for it."""
-        given = {name: getattr(self, name) for name in _SURFACE_DEFAULTS if getattr(self, name) is not None}
+        names = {name: None for choices in _CHOICES.values() for name in choices}
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         for name in given:
             if name not in _CHOICES[self.code]:
                 raise InputError(f"--{name.replace('_', '-')} is no choice for code {self.code}: leave it out")
@@ -217,6 +247,9 @@ class MemoryOptions(NoiseOptions):
 
     def tasks(self, distances: Sequence[int], rates: Sequence[float], bases: Sequence[str]) -> list[sinter.Task]:
         """The task of every basis, distance and error rate, in this order."""
+        if self.code == CSS and len(distances) > 1:
+            raise InputError(f"the code of --file has one distance, got {', '.join(map(str, distances))}: for more "
+                             f"rounds, pass --rounds")  # fmt: skip
         return [
             sinter.Task(circuit=self.circuit(d, p, basis), json_metadata=self.metadata(d, p, basis))
             for basis in bases
@@ -234,6 +267,8 @@ class MemoryOptions(NoiseOptions):
             "r": self.rounds_at(distance),
             **self.noise_metadata(),
         }
+        if self.file is not None:
+            metadata["file"] = self.file.name
         chosen = self._chosen().items()
         metadata |= {name: value for name, value in chosen if value != _CHOICES[self.code][name]}
         return metadata

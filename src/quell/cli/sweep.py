@@ -48,13 +48,15 @@ def sweep(
 
     quell sweep --distances 3 5 7 --p 0.004 0.006 0.008 --noise si1000 --max-errors 1000 --save sweep.csv
 
+    quell sweep --code css --file code.npz --distances 6 --p 0.003 --detectors basis --decoders bp-osd --max-errors 100
+
     Args:
         distances: Code distances, for example 3 5 7.
         p: Physical error rates, for example 0.004 0.006 0.008, and ranges: 1e-4:1e-3, or 1e-4:1e-3:7 for 7 points.
         basis: Z or X, or both: which logical observable is kept.
         decoders: Names: pymatching, pymatching-correlated, … as sinter knows them; predecoder,
-            predecoder-residual-pymatching, predecoder-residual-pymatching-correlated and bp-pymatching, which are
-            quell's; and those of --custom-decoders.
+            predecoder-residual-pymatching, predecoder-residual-pymatching-correlated, bp-pymatching, bp-osd and bp-lsd,
+            which are quell's; and those of --custom-decoders.
         max_errors: Errors after which a task is done.
         max_shots: Shots after which a task is done. [default: 10,000,000 if another limit is given]
         target_relative_error: A task is done when its 95 % interval is this narrow, for example 0.1.

@@ -1,6 +1,9 @@
 """The learned agents: symmetry of the networks, exact accounts of codewords, and that learning helps."""
 
+import importlib
 import itertools
+import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ pytest.importorskip("gymnasium")
 import torch
 from torch import Tensor
 
-from quell.errors import DataError, InputError, StorageError
+from quell.errors import DataError, InputError, MissingExtraError, StorageError
 from quell.qec.search import Agent, Annealing, RandomSampling, SeedProblem, Symmetry, evaluate, pack_rows, unpack_rows
 from quell.qec.search.learned import (
     EdgePolicy,
@@ -33,7 +36,7 @@ from quell.qec.search.learned import (
     train,
     train_ranker,
 )
-from quell.qec.search.learned.agent import log_chance
+from quell.qec.search.learned.agent import RANKER_FILE, log_chance
 from quell.qec.search.learned.policy import CLASS_COSTS, GraphView, view
 from quell.qec.search.learned.ppo import SeedBatch, masked
 from quell.qec.search.learned.ranking import collect_moves
@@ -183,7 +186,7 @@ def test_ppo_learns_what_random_actions_do_not() -> None:
         with torch.no_grad():
             for step in range(80):
                 logits = torch.zeros(batch.bits.shape) if policy is None else policy(batch.view())[0]
-                chances = masked(logits, batch.masks()).probs
+                chances = masked(logits, batch.masks()).exp()
                 kernels.toggle_edges(
                     batch.rows, torch.multinomial(chances, 1, generator=generator)[:, 0].numpy(), problem.n
                 )
@@ -212,12 +215,12 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path: P
         train([PROBLEM], rounds=3, seed=2, size=SIZE, settings=settings, checkpoint=path)
 
 
-def test_the_ranker_resumes_and_learns(tmp_path: Path) -> None:
+def test_the_ranker_resumes(tmp_path: Path) -> None:
     path = tmp_path / "ranker"
-    options = {"steps": 150, "matrices": 250, "moves": 16, "seed": 3, "size": SIZE}
+    options = {"steps": 20, "matrices": 60, "moves": 8, "seed": 3, "size": SIZE}
 
     def stop_early(state: object) -> None:
-        if state.steps == 40:  # type: ignore[attr-defined]
+        if state.steps == 7:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
 
     whole = train_ranker([PROBLEM], **options)  # type: ignore[arg-type]
@@ -225,12 +228,19 @@ def test_the_ranker_resumes_and_learns(tmp_path: Path) -> None:
         train_ranker([PROBLEM], checkpoint=path, on_step=stop_early, **options)  # type: ignore[arg-type]
     resumed = train_ranker([PROBLEM], checkpoint=path, **options)  # type: ignore[arg-type]
     assert resumed.losses == whole.losses
-    # On moves of other matrices it must tell more than the frequencies of the classes do.
-    graph, toggles, gains, classes = collect_moves(PROBLEM, matrices=60, moves=16, seed=77).batch(np.arange(60))
+    assert (whole.steps, whole.losses[-1] < whole.losses[0]) == (20, True)
+
+
+def test_the_shipped_network_knows_what_moves_create() -> None:
+    # On moves of a problem that it was not trained on it must tell far more than the frequencies of the classes do.
+    problem = SeedProblem(44, 16, 7)
+    ranker, card = load_network(RANKER_FILE, MoveRanker)
+    assert [*astuple(problem)] not in card["problems"]
+    graph, toggles, gains, classes = collect_moves(problem, matrices=100, moves=16, seed=77).batch(np.arange(100))
     with torch.no_grad():
-        loss = torch.nn.functional.cross_entropy(whole.ranker(graph, toggles, gains).flatten(0, 1), classes.flatten())
+        loss = torch.nn.functional.cross_entropy(ranker(graph, toggles, gains).flatten(0, 1), classes.flatten())
     shares = torch.bincount(classes.flatten(), minlength=len(CLASS_COSTS)) / classes.numel()
-    assert loss < 0.9 * torch.special.entr(shares).sum()
+    assert loss < 0.8 * torch.special.entr(shares).sum()
 
 
 def agents() -> list[Agent]:
@@ -292,8 +302,8 @@ def test_the_shipped_network_beats_annealing_at_equal_budgets() -> None:
     problem = SeedProblem(50, 20, 5)
     assert evaluate(problem, RandomSampling().search(problem, evaluations=10, seed=1).rows).cost > 0
     seeds = range(8)
-    learned = learned_annealing().search_many(problem, evaluations=2000, seeds=seeds)
-    plain = [Annealing(Symmetry(), 0.3, 0.15).search(problem, evaluations=2000, seed=seed) for seed in seeds]
+    learned = learned_annealing().search_many(problem, evaluations=1000, seeds=seeds)
+    plain = [Annealing(Symmetry(), 0.3, 0.15).search(problem, evaluations=1000, seed=seed) for seed in seeds]
     assert np.median([run.cost for run in learned]) < 0.6 * np.median([run.cost for run in plain])
 
 
@@ -320,11 +330,18 @@ def test_network_files(tmp_path: Path) -> None:
         load_network(path, EdgePolicy)
 
 
+def test_without_torch_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "quell.qec.search.learned")
+    with pytest.raises(MissingExtraError, match=r"torch is not installed: this needs pip install 'quell\[search\]'"):
+        importlib.import_module("quell.qec.search.learned")
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError):
         ScreenedAnnealing(NoScreen(), 0)
     with pytest.raises(InputError):
-        ScreenedAnnealing(NoScreen(), 4, start_temperature=0.1, end_temperature=0.2)
+        ScreenedAnnealing(NoScreen(), 4, 2, start_temperature=0.1, end_temperature=0.2)
     with pytest.raises(InputError):
         PPOSettings(reward="money")
     with pytest.raises(InputError):

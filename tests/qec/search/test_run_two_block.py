@@ -52,7 +52,7 @@ def test_it_goes_on_from_its_file(tmp_path: Path) -> None:
     except KeyboardInterrupt:
         pytest.fail("an interrupt must end the search, not the script")
     groups: list[str] = []
-    second = search_two_block(6, 6, save=path, on_progress=lambda state, group: groups.append(group))
+    second = search_two_block(6, 6, save=path, on_progress=lambda _, group: groups.append(group))
     assert second.best is not None
     assert (second.best.n, second.best.k, second.best.lower) == (42, 6, 6)
     assert second.optimal

@@ -1,0 +1,43 @@
+"""Learned search: networks on the Tanner graph, PPO with masks, and annealing whose moves a network chooses."""
+
+from quell.errors import import_extra
+
+for _module in ("gymnasium", "numba", "safetensors", "torch"):
+    import_extra(_module, "search")
+
+from quell.qec.search.learned.agent import (  # noqa: E402
+    GuidedScreen,
+    Moves,
+    NoScreen,
+    PolicyScreen,
+    RankerScreen,
+    Screen,
+    ScreenedAnnealing,
+    learned_annealing,
+)
+from quell.qec.search.learned.network_file import load_network, save_network  # noqa: E402
+from quell.qec.search.learned.policy import EdgePolicy, MoveRanker, NetworkSize  # noqa: E402
+from quell.qec.search.learned.ppo import PolicyAgent, PPOSettings, Training, train  # noqa: E402
+from quell.qec.search.learned.ranking import RankerTraining, train_ranker  # noqa: E402
+
+__all__ = [
+    "EdgePolicy",
+    "GuidedScreen",
+    "MoveRanker",
+    "Moves",
+    "NetworkSize",
+    "NoScreen",
+    "PPOSettings",
+    "PolicyAgent",
+    "PolicyScreen",
+    "RankerScreen",
+    "RankerTraining",
+    "Screen",
+    "ScreenedAnnealing",
+    "Training",
+    "learned_annealing",
+    "load_network",
+    "save_network",
+    "train",
+    "train_ranker",
+]
