@@ -1,6 +1,8 @@
 """What runs on the chip: noiseless Stim circuits, and the noise put on them."""
 
 from quell.circuits.color_cultivation import color_cultivation
+from quell.circuits.css_memory import css_memory
+from quell.circuits.css_schedule import SCHEDULE_KINDS, css_schedule
 from quell.circuits.cultivation_circuit import CULTIVATION_GATES, CULTIVATION_STAGES, cultivation, cultivation_stage
 from quell.circuits.cultivation_series import true_t_series
 from quell.circuits.noise import NoiseModel
@@ -19,10 +21,13 @@ __all__ = [
     "NOISE_MODEL_NAMES",
     "ORIENTATIONS",
     "ROTATED_ORDERS",
+    "SCHEDULE_KINDS",
     "UNROTATED_ORDERS",
     "NoiseModel",
     "NoiseReport",
     "color_cultivation",
+    "css_memory",
+    "css_schedule",
     "cultivation",
     "cultivation_stage",
     "noise_model",

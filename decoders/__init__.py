@@ -3,6 +3,7 @@
 from quell.decoders.belief_propagation import BeliefPropagation
 from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.large_batches import LargeBatches
+from quell.decoders.ldpc_decoders import BPLSD, BPOSD
 from quell.decoders.post_selection import (
     PrunedModel,
     SoftOutputDecoder,
@@ -21,6 +22,8 @@ from quell.decoders.predecoder.predecoder import PreDecoder
 from quell.decoders.registry import sinter_decoders
 
 __all__ = [
+    "BPLSD",
+    "BPOSD",
     "BeliefPropagation",
     "EdgeGraph",
     "LargeBatches",
