@@ -21,6 +21,7 @@ from tqdm import tqdm
 from quell.errors import InputError, check_integer, check_known
 from quell.qec.codes.classical_distance import Codewords, RowSums
 from quell.qec.codes.cluster_search import ClusterSearch
+from quell.qec.codes.column_sums import ColumnSums
 from quell.qec.codes.css import CSSCode
 from quell.qec.codes.gf2 import row_reduce
 from quell.qec.codes.information_sets import InformationSets
@@ -51,9 +52,9 @@ class CodeDistance:
         upper: The weight of `witness`.
         basis: `"X"` or `"Z"`: what the witness is made of; None for a classical code.
         witness: uint8 (n,): a logical operator, or a codeword.
-        method: How the bounds were found. A proof is by `"enumeration"`, `"shortest cycle"`, `"clusters"`, `"row sums"`
-            or `"weight 1"`, or by one for each basis, as in `"shortest cycle, clusters"`. Otherwise it says which bound
-            is by what, as in `"lower bound by clusters, upper bound by information sets"`.
+        method: How the bounds were found. A proof is by `"enumeration"`, `"shortest cycle"`, `"clusters"`,
+            `"row sums"`, `"column sums"` or `"weight 1"`, or by one for each basis, as in `"shortest cycle, clusters"`. Otherwise it
+            says which bound is by what, as in `"lower bound by clusters, upper bound by information sets"`.
         interrupted: Whether Ctrl-C ended the search.
     """
 
@@ -185,6 +186,8 @@ class _Side:
         begin = time.monotonic()
         search.advance(below, min(begin + _SLICE, math.inf if deadline is None else deadline))
         self.spent[name] += time.monotonic() - begin
+        if isinstance(search, ColumnSums) and search.stuck:
+            self.spent[name] = math.inf  # it has done what it can
         if search.lower > self.lower:
             self.lower, self.proof = search.lower, name
         self.offer(search.witness, name)
@@ -223,6 +226,7 @@ def _begin(side: _Side, seed: int, deadline: float | None) -> None:
         side.searches = {"clusters": clusters}
         if side.basis is None:
             side.searches["row sums"] = RowSums(side.logicals)
+            side.searches["column sums"] = ColumnSums(side.checks)
         elif len(rows) <= _FEASIBLE:
             side.searches["enumeration"] = Codewords(rows, len(stabilizers))
     side.spent = dict.fromkeys(side.searches, 0.0)

@@ -15,6 +15,7 @@ from quell.errors import InputError, MissingExtraError
 from quell.qec.codes import CSSCode, LinearCode, bivariate_bicycle, distance, hypergraph_product
 from quell.qec.codes.classical_distance import Codewords, RowSums, weight_divisor
 from quell.qec.codes.cluster_search import ClusterSearch, cluster_distance
+from quell.qec.codes.column_sums import ColumnSums
 from quell.qec.codes.gf2 import in_row_space, kernel, rank
 from quell.qec.codes.information_sets import InformationSets, light_operator
 
@@ -349,3 +350,59 @@ def test_bad_input_says_what_is_wrong() -> None:
         light_operator(checks, checks[:1], 1)
     with pytest.raises(InputError, match="trials must be an integer >= 1, got 0"):
         light_operator(checks, duals, 0)
+
+
+def bch_checks(degree: int, polynomial: int, powers: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Rows are the bits of the powers of a primitive element, and of their powers."""
+    length, element, elements = (1 << degree) - 1, 1, []
+    for _ in range(length):
+        elements.append(element)
+        element <<= 1
+        element ^= polynomial if element >> degree else 0
+    rows = [
+        [elements[power * i % length] >> bit & 1 for i in range(length)] for power in powers for bit in range(degree)
+    ]
+    return np.array(rows, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("degree", "polynomial", "powers", "parameters", "d"),
+    [
+        (6, 0b1000011, (1, 3, 5), (63, 45), 7),
+        (7, 0b10001001, (1, 3), (127, 113), 5),
+        (10, 0b10000001001, (1, 3), (1023, 1003), 5),
+    ],
+)
+def test_codes_of_high_rate_by_column_sums(
+    degree: int, polynomial: int, powers: tuple[int, ...], parameters: tuple[int, int], d: int
+) -> None:
+    """Primitive BCH codes of designed distance 5 and 7, which is their distance."""
+    code = LinearCode(bch_checks(degree, polynomial, powers))
+    found = distance(code)
+    assert code.parameters == parameters
+    assert found.distance == d
+    assert found.method in ("column sums", "row sums")  # whichever is first
+    assert not (code.checks.astype(int) @ found.witness % 2).any()
+
+
+def test_column_sums_against_brute_force() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        n = int(rng.integers(2, 13))
+        checks = rng.integers(0, 2, size=(int(rng.integers(1, n)), n)).astype(np.uint8)
+        words = np.array([[i >> bit & 1 for bit in range(n)] for i in range(1, 1 << n)])
+        weights = words[~(words @ checks.T % 2).any(axis=1)].sum(axis=1)
+        sums = ColumnSums(checks)
+        while sums.witness is None:
+            assert sums.lower <= weights.min()
+            assert sums.advance(n + 1)
+        assert sums.lower == sums.witness.sum() == weights.min()
+        assert not (checks.astype(int) @ sums.witness % 2).any()
+
+
+def test_column_sums_know_when_they_cannot_go_on() -> None:
+    sums = ColumnSums(np.random.default_rng(1).integers(0, 2, size=(200, 400)).astype(np.uint8))
+    while not sums.stuck:
+        sums.advance(100)
+    assert sums.lower == 5  # sums of three columns of 400 are too many
+    assert sums.witness is None

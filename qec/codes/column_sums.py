@@ -1,0 +1,108 @@
+"""Light codewords of dense codes of high rate, by meeting in the middle: two sums of few columns that are equal.
+
+A codeword of w columns splits into two halves with the same syndrome, so that sums of w / 2 columns are enough. They
+are compared as 64-bit numbers, random linear images of the syndromes; what agrees is then looked at itself.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ColumnSums"]
+
+Bits = NDArray[np.uint8]
+Words = NDArray[np.uint64]
+
+_MOST_SUMS = 1 << 23  # a second or two, and some hundred megabytes
+
+
+class ColumnSums:
+    """All sums of few columns of a check matrix, until two of them are equal.
+
+    Args:
+        checks: uint8 (rows, n).
+
+    Attributes:
+        lower: No codeword is lighter.
+        witness: uint8 (n,): a lightest codeword, or None until it is found.
+        stuck: Whether the next weight would need too many sums.
+
+    Examples:
+        >>> from quell.qec.codes import hamming_code
+        >>> from quell.qec.codes.column_sums import ColumnSums
+        >>> sums = ColumnSums(hamming_code(4).checks)
+        >>> while sums.witness is None:
+        ...     finished = sums.advance(16)
+        >>> sums.lower, int(sums.witness.sum())
+        (3, 3)
+    """
+
+    def __init__(self, checks: Bits) -> None:
+        self.lower = 1
+        self.witness: Bits | None = None
+        self._checks = checks
+        rows, self._columns = checks.shape
+        if rows <= 64:
+            images = np.left_shift(np.uint64(1), np.arange(rows, dtype=np.uint64))
+        else:
+            images = np.random.default_rng(0).integers(0, 1 << 64, size=rows, dtype=np.uint64)
+        self._columns_seen = np.bitwise_xor.reduce(np.where(checks != 0, images[:, None], np.uint64(0)), axis=0)
+        # Sums of so many columns, in the sequence of their last columns.
+        self._sums: list[Words] = [np.zeros(1, dtype=np.uint64)]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the next weight would need too many sums."""
+        return math.comb(self._columns, (self.lower + 1) // 2) > _MOST_SUMS
+
+    def advance(self, below: int, deadline: float | None = None) -> bool:  # noqa: ARG002
+        """Looks for a codeword of the least weight that is not excluded, and returns True when it has."""
+        if self.stuck or self.witness is not None or self.lower >= below:
+            return True
+        more, fewer = (self.lower + 1) // 2, self.lower // 2
+        while len(self._sums) <= more:
+            self._sums.append(self._longer(self._sums[-1], len(self._sums)))
+        self.witness = self._meet(more, fewer)
+        if self.witness is None:
+            self.lower += 1
+        return True
+
+    def _longer(self, sums: Words, size: int) -> Words:
+        """The sums of one column more: those of smaller ones with each last column."""
+        parts = [
+            sums[: math.comb(last, size - 1)] ^ self._columns_seen[last] for last in range(size - 1, self._columns)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
+
+    def _meet(self, more: int, fewer: int) -> Bits | None:
+        first, second = self._sums[more], self._sums[fewer]
+        if not len(first):
+            return None
+        order = np.argsort(first, kind="stable")
+        ordered = first[order]
+        if more == fewer:
+            places = np.flatnonzero(ordered[1:] == ordered[:-1])
+            pairs = np.stack([order[places], order[places + 1]], axis=1)
+        else:
+            places = np.minimum(np.searchsorted(ordered, second), len(ordered) - 1)
+            hits = np.flatnonzero(ordered[places] == second)
+            pairs = np.stack([order[places[hits]], hits], axis=1)
+        for one, other in pairs.tolist():
+            word = np.zeros(self._columns, dtype=np.uint8)
+            np.add.at(word, [*self._columns_of(one, more), *self._columns_of(other, fewer)], 1)
+            word %= 2
+            if word.any() and not (self._checks.astype(np.int64) @ word % 2).any():
+                return word
+        return None
+
+    def _columns_of(self, place: int, size: int) -> list[int]:
+        """The columns of a sum, from its place: the combinatorial number system."""
+        columns = []
+        for left in range(size, 0, -1):
+            column = left - 1
+            while math.comb(column + 1, left) <= place:
+                column += 1
+            columns.append(column)
+            place -= math.comb(column, left)
+        return columns
