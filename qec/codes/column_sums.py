@@ -44,7 +44,7 @@ class ColumnSums:
         self._checks = checks
         rows, self._columns = checks.shape
         if rows <= 64:
-            images = np.left_shift(np.uint64(1), np.arange(rows, dtype=np.uint64))
+            images = np.array([1 << row for row in range(rows)], dtype=np.uint64)
         else:
             images = np.random.default_rng(0).integers(0, 1 << 64, size=rows, dtype=np.uint64)
         self._columns_seen = np.bitwise_xor.reduce(np.where(checks != 0, images[:, None], np.uint64(0)), axis=0)

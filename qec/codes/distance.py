@@ -53,8 +53,9 @@ class CodeDistance:
         basis: `"X"` or `"Z"`: what the witness is made of; None for a classical code.
         witness: uint8 (n,): a logical operator, or a codeword.
         method: How the bounds were found. A proof is by `"enumeration"`, `"shortest cycle"`, `"clusters"`,
-            `"row sums"`, `"column sums"` or `"weight 1"`, or by one for each basis, as in `"shortest cycle, clusters"`. Otherwise it
-            says which bound is by what, as in `"lower bound by clusters, upper bound by information sets"`.
+            `"row sums"`, `"column sums"` or `"weight 1"`, or by one for each basis, as in
+            `"shortest cycle, clusters"`. Otherwise it says which bound is by what, as in
+            `"lower bound by clusters, upper bound by information sets"`.
         interrupted: Whether Ctrl-C ended the search.
     """
 
