@@ -43,11 +43,11 @@ class ColumnSums:
         self.witness: Bits | None = None
         self._checks = checks
         rows, self._columns = checks.shape
+        images: Words = np.random.default_rng(0).integers(0, 1 << 64, size=(rows, 1), dtype=np.uint64)
         if rows <= 64:
-            images = np.array([1 << row for row in range(rows)], dtype=np.uint64)
-        else:
-            images = np.random.default_rng(0).integers(0, 1 << 64, size=rows, dtype=np.uint64)
-        self._columns_seen = np.bitwise_xor.reduce(np.where(checks != 0, images[:, None], np.uint64(0)), axis=0)
+            images = np.array([1 << row for row in range(rows)], dtype=np.uint64).reshape(-1, 1)
+        masked = np.where(checks != 0, images, np.uint64(0))
+        self._columns_seen: Words = np.asarray(np.bitwise_xor.reduce(masked, axis=0))
         # Sums of so many columns, in the sequence of their last columns.
         self._sums: list[Words] = [np.zeros(1, dtype=np.uint64)]
 

@@ -14,6 +14,7 @@ from quell.qec.search.catalogue import (
     verify_entry,
     write_catalogue,
 )
+from quell.qec.search.exhaustive import Exhaustive
 from quell.qec.search.found_codes import FoundCode, measure
 from quell.qec.search.groups import groups_of_order
 from quell.qec.search.run import SEED_AGENTS, SeedSearch, restart_seed, search_seeds
@@ -42,6 +43,7 @@ __all__ = [
     "Annealing",
     "CatalogueEntry",
     "Evaluation",
+    "Exhaustive",
     "FoundCode",
     "RandomSampling",
     "SearchResult",

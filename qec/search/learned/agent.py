@@ -210,7 +210,11 @@ class ScreenedAnnealing:
     def search(
         self, problem: SeedProblem, *, evaluations: int, seed: int, stop: Callable[[], bool] | None = None
     ) -> SearchResult:
-        """See `Agent`."""
+        """See `Agent`.
+
+        Raises:
+            InputError: No matrix of that shape was found within the bounds.
+        """
         return self.search_many(problem, evaluations=evaluations, seeds=[seed], stop=stop)[0]
 
     def search_many(
@@ -221,7 +225,11 @@ class ScreenedAnnealing:
         seeds: Sequence[int],
         stop: Callable[[], bool] | None = None,
     ) -> list[SearchResult]:
-        """Runs independent searches side by side, `evaluations` for each, so that the network sees them together."""
+        """Runs independent searches side by side, `evaluations` for each, so that the network sees them together.
+
+        A network may round differently for another number of matrices at once, or on another machine; after that two
+        walks with the same seed part.
+        """
         check_integer("evaluations", evaluations, minimum=1)
         with torch.inference_mode():
             walks = [_Walk(problem, seed, self.candidates) for seed in seeds]

@@ -307,7 +307,7 @@ class PolicyAgent:
     """
 
     policy: EdgePolicy
-    walks: int = 16
+    walks: int = 64
     episode: int = 256
     name: str = "PPO"
 

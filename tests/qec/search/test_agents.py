@@ -1,12 +1,23 @@
 """Agents: what they promise, and that annealing earns its place."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from quell.errors import InputError
+from quell.errors import InputError, TooLargeError
 from quell.qec.codes import LinearCode
 from quell.qec.codes.gf2 import kernel, rank
-from quell.qec.search import Agent, Annealing, RandomSampling, SearchResult, SeedProblem, Symmetry, pack_rows
+from quell.qec.search import (
+    Agent,
+    Annealing,
+    Exhaustive,
+    RandomSampling,
+    SearchResult,
+    SeedProblem,
+    Symmetry,
+    pack_rows,
+)
 
 AGENTS: list[Agent] = [RandomSampling(), Annealing(), Annealing(Symmetry((2,) * 8, (2,) * 10))]
 
@@ -116,3 +127,33 @@ def test_a_matrix_can_be_looked_at_again() -> None:
         SearchResult.of(problem, pack_rows([[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 1, 1]]), 7)
     with pytest.raises(InputError, match="must have 3 rows and 4 columns"):
         SearchResult.of(problem, rows[:2], 7)
+
+
+def test_an_exhaustive_search_finds_what_there_is_and_only_that() -> None:
+    """Against all sets of columns, for every shape of up to four rows and three ones in a row and a column."""
+    agent = Exhaustive()
+    assert isinstance(agent, Agent)
+    for num_rows in (2, 3, 4):
+        columns = [np.array(bits) for bits in itertools.product((0, 1), repeat=num_rows) if 1 <= sum(bits) <= 3]
+        for size in range(num_rows + 1, 2 * num_rows + 1):
+            best = 0
+            for chosen in itertools.combinations_with_replacement(columns, size):
+                matrix = np.array(chosen).T
+                if matrix.sum(axis=1).max() <= 3 and rank(matrix) == num_rows:
+                    basis = kernel(matrix)
+                    words = np.array(list(itertools.product((0, 1), repeat=len(basis))))[1:] @ basis % 2
+                    best = max(best, int(words.sum(axis=1).min()))
+            for wanted in range(1, 7):
+                try:
+                    problem = SeedProblem(size, size - num_rows, wanted)
+                except InputError:
+                    assert wanted > best
+                    continue
+                assert agent.search(problem, evaluations=100_000, seed=0).reached == (wanted <= best)
+
+
+def test_an_exhaustive_search_has_limits() -> None:
+    result = Exhaustive().search(SeedProblem(13, 3, 7), evaluations=100, seed=0)
+    assert (result.evaluations, result.reached) == (100, False)
+    with pytest.raises(TooLargeError, match="goes up to 12 rows, got 23: take Annealing"):
+        Exhaustive().search(SeedProblem(30, 7, 12), evaluations=100, seed=0)
