@@ -17,7 +17,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	touch $@
 
 .venv/.test-ready: .venv/.demo-ready
-	$(PIP_INSTALL) -e '.[plots,notebooks,mitigation,m3,training,rare,true-t,cluster,ldpc,predecoder,dev]'
+	$(PIP_INSTALL) -e '.[plots,notebooks,mitigation,m3,training,rare,true-t,cluster,ldpc,search,predecoder,dev]'
 	touch $@
 
 demo: .venv

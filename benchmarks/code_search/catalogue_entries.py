@@ -41,9 +41,8 @@ def bicycles() -> list[CatalogueEntry]:
     entries = []
     for l, m, a, b, name in BICYCLES:  # noqa: E741
         parts = {"bivariate_bicycle": {"l": l, "m": m, "a": a, "b": b}}
-        entries.append(
-            code_entry(name, bivariate_bicycle(l, m, a, b), parts, found_by="published: Bravyi et al., arXiv:2308.07915")
-        )
+        code = bivariate_bicycle(l, m, a, b)
+        entries.append(code_entry(name, code, parts, found_by="published: Bravyi et al., arXiv:2308.07915"))
     return entries
 
 

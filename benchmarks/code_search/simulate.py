@@ -1,11 +1,11 @@
 """Samples memories of codes and of as many patches of the surface code on as many qubits, and compares error rates.
 
-python benchmarks/code_search/simulate.py [FILE[:ROUNDS] ...] [--codes bb72 bb144] [--p 0.002 0.003 0.005]
-    [--decoders bp-osd] [--max-errors 100] [--max-shots 20000] [--patch-shots 1000000] [--table]
+python benchmarks/code_search/simulate.py CODE ... [--p 0.002 0.003 0.005] [--decoders bp-osd] [--max-errors 100]
+    [--max-shots 20000] [--patch-shots 1000000] [--table]
 
 Counts go into simulate.csv beside this file: the same command goes on from there, larger limits add to it, and --table
-writes the table of what is there. FILE is a code as `quell.qec.codes.write_code` writes it; ROUNDS stands for its
-distance, which is computed where it is left out.
+writes the table of what is there. CODE is a name of the catalogue, or FILE[:ROUNDS], a code as
+`quell.qec.codes.write_code` writes it, and its distance, which is computed where it is left out.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from quell import sweep
 from quell.circuits import NoiseModel, css_memory, css_schedule, rotated_surface_memory
 from quell.qec import error_rate, read_stats
 from quell.qec.analysis import per_round_probability
-from quell.qec.codes import CSSCode, bivariate_bicycle, distance, read_code
+from quell.qec.codes import CSSCode, distance, read_code
+from quell.qec.search import catalogue
 
 HERE = Path(__file__).parent
 CSV = HERE / "simulate.csv"
@@ -52,14 +53,12 @@ class Case:
         return [d + 2 * step for step in range(FURTHER)]
 
 
-def published(name: str) -> Case:
-    """[[72, 12, 6]] and [[144, 12, 12]] of Bravyi et al., arXiv:2308.07915."""
-    l, rounds = {"bb72": (6, 6), "bb144": (12, 12)}[name]  # noqa: E741
-    code = bivariate_bicycle(l, 6, "x^3 + y + y^2", "y^3 + x + x^2")
-    return Case(f"[[{code.n}, {code.k}, {rounds}]]", code, rounds)
-
-
-def from_file(text: str) -> Case:
+def case_of(text: str) -> Case:
+    """A code of the catalogue, or of a file."""
+    entries = {entry.name: entry for entry in catalogue()}
+    if text in entries:
+        entry = entries[text]
+        return Case(f"[[{entry.n}, {entry.k}, {entry.lower}]]", entry.code, entry.lower)
     path, _, rounds = text.partition(":")
     code = read_code(path)
     if not isinstance(code, CSSCode):
@@ -131,8 +130,7 @@ def rows_of(case: Case, p: float, found: list[sinter.TaskStats]) -> list[list[ob
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", metavar="FILE[:ROUNDS]")
-    parser.add_argument("--codes", nargs="*", choices=["bb72", "bb144"], default=["bb72", "bb144"])
+    parser.add_argument("codes", nargs="+", metavar="CODE", help="a name of `quell codes list`, or FILE[:ROUNDS]")
     parser.add_argument("--p", nargs="+", type=float, default=[0.002, 0.003, 0.005])
     parser.add_argument("--decoders", nargs="+", default=["bp-osd"])
     parser.add_argument("--max-errors", type=int, default=100)
@@ -141,7 +139,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="sample nothing")
     given = parser.parse_args()
-    cases = [*map(published, given.codes), *map(from_file, given.files)]
+    cases = [case_of(text) for text in given.codes]
     codes, patches = tasks_of(cases, given.p)
     where = {"num_workers": given.workers, "save": CSV}
     if not given.table:

@@ -1,6 +1,6 @@
 """The search for low-weight codes: problems, agents behind one interface, and what was found."""
 
-from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, Symmetry
+from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, SymmetricAnnealing, Symmetry
 from quell.qec.search.catalogue import (
     CatalogueEntry,
     Verification,
@@ -49,6 +49,7 @@ __all__ = [
     "SearchResult",
     "SeedProblem",
     "SeedSearch",
+    "SymmetricAnnealing",
     "Symmetry",
     "TwoBlockSearch",
     "Verification",

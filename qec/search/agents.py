@@ -4,6 +4,7 @@ Two of them are the bars that a learned search has to pass: random sampling, and
 Gelatt and Vecchi 1983) by changes of one or two edges, free or among the matrices that have a cyclic symmetry.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from quell.errors import InputError, check_integer
 from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, pack_rows, seed_kernels, unpack_rows
 
-__all__ = ["Agent", "Annealing", "RandomSampling", "SearchResult", "Symmetry"]
+__all__ = ["Agent", "Annealing", "RandomSampling", "SearchResult", "SymmetricAnnealing", "Symmetry", "draw_symmetry"]
 
 _AT_A_TIME = 20_000  # evaluations between two looks at whether to stop
 _MAX_IMPROVEMENTS = 4096
+_SYMMETRY_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,81 @@ class Annealing:
             if not walk.anneal(min(evaluations - walk.done, _AT_A_TIME), cooling):
                 break  # nothing can be changed within the bounds
         return walk.result()
+
+
+@dataclass(frozen=True)
+class SymmetricAnnealing:
+    """Annealing over and over, each time among the matrices with a cyclic symmetry drawn at random.
+
+    Where there is such a code it is found in few steps, as the space is so much smaller.
+
+    Args:
+        steps: Evaluations for each symmetry; what is left over goes to the last one.
+        start_temperature: Of each, as for `Annealing`.
+        end_temperature: Likewise.
+
+    Examples:
+        >>> from quell.qec.search import SeedProblem, SymmetricAnnealing
+        >>> result = SymmetricAnnealing().search(SeedProblem(29, 7, 12), evaluations=200_000, seed=1)
+        >>> result.problem.quantum_parameters, result.reached
+        ((1325, 49, 12), True)
+    """
+
+    steps: int = 5_000
+    start_temperature: float = 1.0
+    end_temperature: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        check_integer("steps", self.steps, minimum=1)
+        Annealing(Symmetry(), self.start_temperature, self.end_temperature)
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return "symmetric annealing"
+
+    def search(
+        self, problem: SeedProblem, *, evaluations: int, seed: int, stop: Callable[[], bool] | None = None
+    ) -> SearchResult:
+        """See `Agent`.
+
+        Raises:
+            InputError: No matrix of that shape was found within the bounds.
+            MissingExtraError: numba is not installed.
+        """
+        check_integer("evaluations", evaluations, minimum=1)
+        best: SearchResult | None = None
+        trace: list[tuple[float, float]] = []
+        done = 0
+        while done < evaluations and (best is None or not best.reached) and not (best and stop is not None and stop()):
+            part = seed if not done else int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+            agent = Annealing(draw_symmetry(problem, part), self.start_temperature, self.end_temperature)
+            left = evaluations - done
+            result = agent.search(
+                problem, evaluations=left if left < 2 * self.steps else self.steps, seed=part, stop=stop
+            )
+            for at, cost in result.trace:
+                if not trace or cost < trace[-1][1]:
+                    trace.append((done + at, cost))
+            done += result.evaluations
+            if best is None or result.cost < best.cost:
+                best = result
+        assert best is not None
+        return dataclasses.replace(best, evaluations=done, trace=np.array(trace))
+
+
+def draw_symmetry(problem: SeedProblem, seed: int) -> Symmetry:
+    """Returns a random symmetry that some matrix within the bounds has; none if fifty that were drawn are no such."""
+    rng = np.random.default_rng([seed, 1])
+    for _ in range(_SYMMETRY_TRIES):
+        symmetry = Symmetry.draw(rng, problem)
+        try:
+            RandomSampling(symmetry).search(problem, evaluations=1, seed=seed)
+        except InputError:
+            continue
+        return symmetry
+    return Symmetry()
 
 
 class _Walk:

@@ -29,7 +29,7 @@ class Exhaustive:
         >>> from quell.qec.search import Exhaustive, SeedProblem
         >>> result = Exhaustive().search(SeedProblem(7, 3, 4, max_column=2), evaluations=1_000_000, seed=0)
         >>> result.reached, result.evaluations
-        (False, 67)
+        (False, 383)
         >>> Exhaustive().search(SeedProblem(8, 3, 4, max_column=2), evaluations=1_000_000, seed=0).reached
         True
     """

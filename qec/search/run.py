@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 
 from quell.errors import DataError, InputError, check_integer, check_known
-from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, Symmetry
+from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, draw_symmetry
 from quell.qec.search.seeds import MAX_LENGTH, SeedProblem, least_length, seed_bounds
 from quell.qec.search.state_files import read_state, write_state
 
 __all__ = ["SEED_AGENTS", "SeedSearch", "restart_seed", "search_seeds"]
 
-SEED_AGENTS = ("annealing", "random")
+SEED_AGENTS = ("annealing", "learned", "random")
 
 _BUDGET = 100_000
 _SYMMETRIC_BUDGET = 5_000
-_TRIES = 50
+_LEARNED_BUDGET = 20_000
 _SAVE_EVERY = 5.0
 _LOOK_EVERY = 0.2
 _FORMAT = "quell search of seeds, 1"
@@ -205,23 +205,14 @@ def restart_seed(
 def _agent_of(name: str, problem: SeedProblem, restart: int, seed: int) -> tuple[Agent, int]:
     if name == "random":
         return RandomSampling(), _BUDGET
+    if name == "learned":
+        from quell.qec.search.learned import learned_annealing
+
+        return learned_annealing(), _LEARNED_BUDGET * _luby(restart + 1)
     turn = restart // 4
     if restart % 4 == 0:
         return Annealing(), _BUDGET * _luby(turn + 1)
-    return Annealing(_draw_symmetry(problem, seed)), _SYMMETRIC_BUDGET * _luby(turn + 1)
-
-
-def _draw_symmetry(problem: SeedProblem, seed: int) -> Symmetry:
-    """A random symmetry that some matrix within the bounds has."""
-    rng = np.random.default_rng([seed, 1])
-    for _ in range(_TRIES):
-        symmetry = Symmetry.draw(rng, problem)
-        try:
-            RandomSampling(symmetry).search(problem, evaluations=1, seed=seed)
-        except InputError:
-            continue
-        return symmetry
-    return Symmetry()
+    return Annealing(draw_symmetry(problem, seed)), _SYMMETRIC_BUDGET * _luby(turn + 1)
 
 
 def _luby(index: int) -> int:
