@@ -1,9 +1,11 @@
 """Light codewords of dense codes of high rate, by meeting in the middle: two sums of few columns that are equal.
 
 A codeword of w columns splits into two halves with the same syndrome, so that sums of w / 2 columns are enough. They
-are compared as 64-bit numbers, random linear images of the syndromes; what agrees is then looked at itself.
+are compared as 64-bit numbers, linear images of the syndromes: equal ones agree, and what agrees is looked at
+itself.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -81,19 +83,17 @@ class ColumnSums:
             return None
         order = np.argsort(first, kind="stable")
         ordered = first[order]
-        if more == fewer:
-            places = np.flatnonzero(ordered[1:] == ordered[:-1])
-            pairs = np.stack([order[places], order[places + 1]], axis=1)
-        else:
-            places = np.minimum(np.searchsorted(ordered, second), len(ordered) - 1)
-            hits = np.flatnonzero(ordered[places] == second)
-            pairs = np.stack([order[places[hits]], hits], axis=1)
-        for one, other in pairs.tolist():
-            word = np.zeros(self._columns, dtype=np.uint8)
-            np.add.at(word, [*self._columns_of(one, more), *self._columns_of(other, fewer)], 1)
-            word %= 2
-            if word.any() and not (self._checks.astype(np.int64) @ word % 2).any():
-                return word
+        shared = ordered[1:][ordered[1:] == ordered[:-1]] if more == fewer else np.intersect1d(ordered, second)
+        for value in np.unique(shared):
+            low, high = np.searchsorted(ordered, value), np.searchsorted(ordered, value, side="right")
+            ones = order[low:high].tolist()
+            others = ones if more == fewer else np.flatnonzero(second == value).tolist()
+            for one, other in itertools.product(ones, others):
+                word = np.zeros(self._columns, dtype=np.uint8)
+                np.add.at(word, [*self._columns_of(one, more), *self._columns_of(other, fewer)], 1)
+                word %= 2
+                if word.any() and not (self._checks.astype(np.int64) @ word % 2).any():
+                    return word
         return None
 
     def _columns_of(self, place: int, size: int) -> list[int]:

@@ -213,7 +213,10 @@ def _sides(code: CSSCode | LinearCode, basis: str | None) -> list[_Side]:
 def _begin(side: _Side, seed: int, deadline: float | None) -> None:
     """Settles what needs no compiled search, and otherwise starts the searches."""
     if side.basis is not None and (side.checks.sum(axis=0) <= 2).all():
-        return side.settle(shortest_cycle(side.checks, side.duals), "shortest cycle")
+        walk, finished = shortest_cycle(side.checks, side.duals, deadline)
+        if walk is not None and finished:
+            return side.settle(walk, "shortest cycle")
+        return side.offer(walk, "shortest cycle")
     stabilizers, _ = row_reduce(side.own)
     rows = np.concatenate([stabilizers, side.logicals])
     plain = len(side.logicals) <= _FEW_LOGICALS and len(rows) <= _FEW
@@ -245,7 +248,7 @@ def _close(sides: list[_Side], seed: int, deadline: float | None, bar: "tqdm[NoR
         # What is not lighter than an operator of the other basis does not matter.
         side = min(sides, key=lambda each: each.lower)
         bar.set_description_str(f"{min(side.lower, upper)} <= distance <= {upper}")
-        if side.lower >= upper:
+        if side.lower >= upper or not side.searches:
             break
         side.advance(upper, deadline)
         if time.monotonic() - begin > _PATIENCE and side.lower < side.upper:

@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quell.errors import InputError, check_integer
+from quell.errors import InputError, TooLargeError, check_integer
 
 __all__ = ["Group"]
 
@@ -82,7 +82,7 @@ class Group:
     @classmethod
     def cyclic(cls, n: int) -> "Group":
         """Z_n: element i is the i-th power of a generator."""
-        n = check_integer("n", n, minimum=1)
+        n = _check_order(check_integer("n", n, minimum=1))
         every = np.arange(n)
         return cls((every[:, None] + every) % n, spec=f"Z{n}")
 
@@ -103,6 +103,7 @@ class Group:
     @classmethod
     def product(cls, first: "Group", second: "Group") -> "Group":
         """The direct product: element (x, y) is x times the order of the second, plus y."""
+        _check_order(first.order * second.order)
         table = first.table[:, None, :, None] * second.order + second.table[None, :, None, :]
         spec = f"{first.spec}x{second.spec}" if first.spec and second.spec else ""
         return cls(table.reshape(first.order * second.order, -1), spec=spec)
@@ -117,7 +118,7 @@ class Group:
         n, m = check_integer("n", n, minimum=1), check_integer("m", m, minimum=1)
         if pow(r, m, n) != 1 % n:
             raise InputError(f"r^m must be 1 modulo n, got {r}^{m} = {pow(r, m, n)} modulo {n}")
-        i, j = np.divmod(np.arange(n * m), m)
+        i, j = np.divmod(np.arange(_check_order(n * m)), m)
         powers = np.array([pow(r, e, n) for e in range(m)])
         table = (i[:, None] + powers[j][:, None] * i) % n * m + (j[:, None] + j) % m
         return cls(table, spec=f"Z{n}:Z{m}({r % n})")
@@ -156,6 +157,7 @@ class Group:
         """
         p, power = check_integer("p", p, minimum=1), check_integer("power", power, minimum=0)
         size = base.order
+        _check_order(p * size)
         sigma = _homomorphism(base, images)
         if sigma is None or len(np.unique(sigma)) < size:
             raise InputError(f"images of {base.generators} must make an automorphism of {base}, got {list(images)}")
@@ -277,6 +279,13 @@ class Group:
     def __repr__(self) -> str:
         """The text that names it, and its order."""
         return f"<group {self.spec or 'without a name'} of order {self.order}>"
+
+
+def _check_order(order: int) -> int:
+    """Refuses a group whose table would be too large, before it is made."""
+    if order > _LARGEST:
+        raise TooLargeError(f"a group must have <= {_LARGEST} elements, got {order}")
+    return order
 
 
 def _closure(table: Table, elements: Sequence[int]) -> NDArray[np.bool_]:

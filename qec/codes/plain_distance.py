@@ -5,6 +5,7 @@ shortest cycle of the checks' graph that is not contractible, which is a shortes
 """
 
 import collections
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,20 +54,24 @@ def _span(rows: Bits) -> Bits:
     return sums
 
 
-def shortest_cycle(checks: Bits, duals: Bits) -> Bits:
-    """Returns a lightest operator, uint8 (n,), where no qubit is in more than two checks.
+def shortest_cycle(checks: Bits, duals: Bits, deadline: float | None = None) -> tuple[Bits | None, bool]:
+    """Finds a lightest operator where no qubit is in more than two checks.
 
     It is the shortest closed walk along qubits, from check to check, that anticommutes with one of the dual logicals.
 
     Args:
         checks: uint8 (R, n): what the operator commutes with, two at most to a column.
         duals: uint8 (k, n): logicals of the checks' type.
+        deadline: When to stop, as `time.monotonic` tells the time.
+
+    Returns:
+        The lightest operator that was found, uint8 (n,), or None; and whether it is known that none is lighter.
 
     Examples:
         >>> import numpy as np
         >>> from quell.qec.codes.plain_distance import shortest_cycle
         >>> shortest_cycle(np.array([[1, 1, 0], [0, 1, 1]]), np.array([[1, 0, 0]]))
-        array([1, 1, 1], dtype=uint8)
+        (array([1, 1, 1], dtype=uint8), True)
     """
     boundary = len(checks)
     ends = []
@@ -78,16 +83,19 @@ def shortest_cycle(checks: Bits, duals: Bits) -> Bits:
         neighbours[first].append((second, qubit))
         neighbours[second].append((first, qubit))
     best: list[int] | None = None
-    for dual in duals:
-        # Every such walk uses a qubit of the dual: it is enough to start at the ends of those.
-        for start in sorted({ends[qubit][0] for qubit in np.flatnonzero(dual)}):
-            walk = _shortest_walk(neighbours, dual, start, None if best is None else len(best))
-            if walk is not None:
-                best = walk
-    assert best is not None
+    # Every such walk uses a qubit of the dual: it is enough to start at the ends of those.
+    starts = ((dual, start) for dual in duals for start in sorted({ends[qubit][0] for qubit in np.flatnonzero(dual)}))
+    finished = True
+    for dual, start in starts:
+        if deadline is not None and time.monotonic() >= deadline:
+            finished = False
+            break
+        best = _shortest_walk(neighbours, dual, start, None if best is None else len(best)) or best
+    if best is None:
+        return None, False
     witness = np.zeros(checks.shape[1], dtype=np.uint8)
     np.add.at(witness, best, 1)
-    return witness % 2
+    return witness % 2, finished
 
 
 def _shortest_walk(

@@ -357,6 +357,7 @@ class _Walk:
         self.kernels = seed_kernels()
         self.rng = np.random.default_rng(seed)
         self.images = symmetry.images(problem.num_checks, problem.n)
+        self.free = symmetry == Symmetry()
         self.bounds = (problem.n, problem.max_row, problem.max_column)
         self.rows = np.zeros(problem.num_checks, dtype=np.uint64)
         self.best_rows = self.rows.copy()
@@ -384,8 +385,8 @@ class _Walk:
         if done < evaluations and self.best_cost > 0:
             raise InputError(
                 f"found no matrix of {self.problem.num_checks} rows and {self.problem.n} columns with at most "
-                f"{self.problem.max_row} ones in a row and {self.problem.max_column} in a column, and that "
-                "symmetry: raise the bounds, or leave the symmetry out"
+                f"{self.problem.max_row} ones in a row and {self.problem.max_column} in a column"
+                + (": raise the bounds" if self.free else ", and that symmetry: leave the symmetry out")
             )
         self._book(done, trace[:improvements])
 

@@ -70,6 +70,7 @@ class SeedSearch:
         """Checks that such a code can exist."""
         check_known("agent", self.agent, SEED_AGENTS)
         check_integer("seed", self.seed, minimum=0)
+        check_integer("distance", self.distance, minimum=2)
         least = self.least
         if least > MAX_LENGTH:
             raise InputError(
@@ -85,8 +86,8 @@ class SeedSearch:
         root = math.isqrt(self.k)
         if root**2 != self.k:
             raise InputError(
-                f"k must be a square for the product of a code with itself, got {self.k}: the nearest are {root**2} "
-                f"and {(root + 1) ** 2}"
+                f"k must be a square for the product of a code of independent checks with itself, got {self.k}: the "
+                f"nearest are {root**2} and {(root + 1) ** 2}"
             )
         return root
 
@@ -102,7 +103,7 @@ class SeedSearch:
 
     @property
     def optimal(self) -> bool:
-        """Whether what was found is as short as any seed can be."""
+        """Whether what was found is as short as any seed of independent checks within the bounds can be."""
         return self.best is not None and self.best.problem.n == self.least
 
     def quantum_length(self, n: int) -> int:
@@ -131,7 +132,7 @@ def search_seeds(
     save: str | os.PathLike[str] | None = None,
     on_progress: Callable[[SeedSearch], None] | None = None,
 ) -> SeedSearch:
-    """Searches for the shortest hypergraph product of a classical code with itself.
+    """Searches for the shortest hypergraph product of a classical code of independent checks with itself.
 
     First any seed is found, and from then on one that is shorter by one, until time or restarts are used up, or nothing
     shorter can exist. Ctrl-C ends it as the time limit does, with `interrupted` set.

@@ -1,8 +1,8 @@
 """A search for the shortest two-block code with a wanted number of logical qubits and distance, order by order.
 
-Groups are taken by their order. The exhaustive agent goes through all codes of each, so that the first code that it
-finds is as short as any of its kind; annealing and random sampling come round to each order again and again, with twice
-the budget each time.
+Groups are taken by their order. The exhaustive agent goes through all connected codes of each with two or three
+elements on either side, so that the first code that it finds is as short as any of these; annealing and random sampling
+come round to each order again and again, with twice the budget each time.
 """
 
 import os
@@ -24,7 +24,7 @@ __all__ = ["TWO_BLOCK_AGENTS", "TwoBlockSearch", "search_two_block"]
 TWO_BLOCK_AGENTS = ("exhaustive", "annealing", "random")
 
 _FORMAT = "quell search of two-block codes, 1"
-_SUPPORTS = ((3, 3), (3, 2))
+_SUPPORTS = ((3, 3), (3, 2), (2, 2))
 _BUDGET = 250
 _MAX_ROUNDS = 24
 _PROOF_SECONDS = 60.0
@@ -47,7 +47,8 @@ class TwoBlockSearch:
         seconds: Spent in all.
         interrupted: Whether Ctrl-C ended it.
         undecided: Whether a proof of a distance ran out of time, so that a shorter code may have been passed over.
-        optimal: Whether all shorter connected codes of the kind were looked through.
+        optimal: Whether all shorter connected codes with two or three elements on either side, within the bounds, were
+            looked through. Longer sums, which wider bounds allow, are not searched.
     """
 
     k: int
@@ -73,8 +74,8 @@ class TwoBlockSearch:
         check_known("agent", self.agent, TWO_BLOCK_AGENTS)
         if not self.supports:
             raise InputError(
-                f"two-block codes have checks of weight 5 or 6 and degree 3 here, got max_weight = {self.max_weight} "
-                f"and max_degree = {self.max_degree}: raise them"
+                "two-block codes have checks of weight 4 to 6 and degree 2 or 3 here, got max_weight = "
+                f"{self.max_weight} and max_degree = {self.max_degree}: raise them"
             )
         if self.least > 2 * _MOST_ORDER:
             raise InputError(
@@ -113,8 +114,8 @@ def search_two_block(
     Args:
         k: Logical qubits, at least.
         distance: At least, proven.
-        max_weight: The most qubits in a check, 5 or more.
-        max_degree: The most checks of one type on a qubit, 3 or more.
+        max_weight: The most qubits in a check, 4 or more; checks have 4, 5 or 6.
+        max_degree: The most checks of one type on a qubit, 2 or more; qubits are in 2 or 3.
         agent: One of `TWO_BLOCK_AGENTS`.
         seconds: How long; None until all orders were looked through.
         max_order: The greatest order of a group, half of n; at most 180.

@@ -260,7 +260,8 @@ def energy_of(counts: Counts, prices: NDArray[np.float64], excess: int, excess_p
 def within_bounds(rows: Words, num_columns: int, max_row: int, max_column: int) -> bool:
     """Whether no row and no column is empty or has too many ones.
 
-    Columns are counted in parallel: three words hold the bits of every column's count, which stops at 7.
+    Columns are counted in parallel: three words hold the bits of every column's count, and a fourth those beyond 7,
+    which then are counted one by one.
     """
     one, two, four, over = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
     for row in rows:
@@ -274,9 +275,16 @@ def within_bounds(rows: Words, num_columns: int, max_row: int, max_column: int) 
         over |= four & carry_on
         four ^= carry_on
     every = ~np.uint64(0) if num_columns == 64 else (np.uint64(1) << np.uint64(num_columns)) - np.uint64(1)
-    if (one | two | four) != every or over:
+    if (one | two | four | over) != every or (over and max_column <= 7):
         return False
     if max_column >= 7:
+        for column in range(num_columns):
+            if (over >> np.uint64(column)) & np.uint64(1):
+                count = 0
+                for row in rows:
+                    count += int((row >> np.uint64(column)) & np.uint64(1))
+                if count > max_column:
+                    return False
         return True
     for value in range(max_column + 1, 8):
         match = every

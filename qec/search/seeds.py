@@ -236,6 +236,11 @@ def least_length(k: int, distance: int, max_row: int, max_column: int) -> tuple[
     check_integer("distance", distance, minimum=1)
     check_integer("max_row", max_row, minimum=2)
     check_integer("max_column", max_column, minimum=1)
+    if max_column == 1 and distance >= 3:
+        raise InputError(
+            f"with one 1 in a column, two columns of a row are a codeword: the distance is at most 2, got {distance}; "
+            "raise max_column, or max_weight of a search"
+        )
     bounds = [(k + 1, "a code with no check has no distance")]
     bounds.append((sum(-(-distance // 2**i) for i in range(k)), "the Griesmer bound asks for it"))
     bounds.append((_hamming(k, distance), "the Hamming bound asks for it"))

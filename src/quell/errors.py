@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 
+_MOST_NAMES = 30
+
+
 class QuellError(Exception):
     """Base of everything that quell raises on purpose."""
 
@@ -152,7 +155,8 @@ def check_known(kind: str, name: str, known: Iterable[str]) -> str:
         return name
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     hint = f": did you mean {nearest[0]!r}?" if nearest else "."
-    raise UnknownNameError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+    more = f", … and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    raise UnknownNameError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names[:_MOST_NAMES])}{more}")
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

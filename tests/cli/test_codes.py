@@ -45,22 +45,25 @@ def test_a_search_saves_what_can_be_listed_shown_and_verified(capsys: pytest.Cap
     (again,) = run_json(capsys, *QUICK, "--time", "20s", "--save", "found.jsonl")["results"]
     assert again["restarts"] == found["restarts"]
     assert len(read_catalogue("found.jsonl")) == 1
+    # Another search adds to the same file.
+    assert run(["search", "--family", "two-block", "--k", "4", "--distance", "4", "--save", "found.jsonl"]) == 0
+    assert [entry.name for entry in read_catalogue("found.jsonl")] == ["2b-18-4-4", found["name"]]
 
 
 def test_the_text_says_what_is_proven(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*QUICK, "--time", "20s"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("[[")
-    assert "no product of one seed within the bounds is shorter: proven" in text
+    assert "no product of one seed of independent checks within the bounds is shorter: proven" in text
     assert run(["search", "--family", "two-block", "--k", "4", "--distance", "4"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("[[18, 4, 4]]  2b-18-4-4\n")
-    assert "no connected two-block code within the bounds is shorter: all were looked through" in text
+    assert "with two or three elements on either side, is shorter: all were looked through" in text
 
 
 def test_an_interrupt_keeps_the_best(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt() -> None:
-        state = Path("found.jsonl.state")
+        state = Path("found.jsonl.hypergraph-product-49-12-6-3-default-0.state")
         while not (state.exists() and json.loads(state.read_text())["best"]):
             time.sleep(0.05)
         signal.raise_signal(signal.SIGINT)
@@ -121,7 +124,7 @@ def test_a_false_claim_ends_with_code_1(capsys: pytest.CaptureFixture[str]) -> N
     write_catalogue("codes.jsonl", [good, bad])
     assert run(["codes", "verify", "--file", "codes.jsonl", "--json"]) == 1
     output = capsys.readouterr()
-    assert "1 of 2 codes failed: 2b-18-4-4" in output.err
+    assert "1 of 2 codes are not verified: 2b-18-4-4" in output.err
     rows = {row["name"]: row for row in json.loads(output.out)["results"]}
     assert rows["bb-72-12-6"]["verified"] is True
     assert rows["2b-18-4-4"]["failures"] == ["k is 4, not 5"]
@@ -143,8 +146,11 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     fails(capsys, 2, "claims nothing that could be verified", "codes", "verify", "mine.npz")
     fails(capsys, 1, "cannot read none.jsonl", "codes", "list", "--file", "none.jsonl")
     fails(capsys, 1, "none.npz", "codes", "show", "none.npz")
-    Path("empty.jsonl").write_text("")
-    fails(capsys, 1, "empty.jsonl is empty", "codes", "verify", "--file", "empty.jsonl")
+    Path("notes.txt").write_text("Dear diary")
+    fails(capsys, 1, "notes.txt, line 1: not JSON", *QUICK, "--save", "notes.txt")
+    fails(capsys, 1, "cannot write none/found.jsonl", *QUICK, "--save", "none/found.jsonl")
+    write_code("x.npz", hamming_code(3))
+    fails(capsys, 2, "--file is a catalogue", "codes", "show", "x.npz", "--file", "found.jsonl")
 
 
 def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ def circuit(
     family: Annotated[str | None, Parameter(show_default=False)] = None,
     /,
     *,
-    distance: Count,
+    distance: Count | None = None,
     p: float | None = None,
     basis: str = "Z",
     memory: MemoryOptions = MemoryOptions(),  # noqa: B008 (never changed; shown as the default)
@@ -33,7 +33,7 @@ def circuit(
 
     Args:
         family: The code, as --code names it.
-        distance: Code distance. For a code from a file it stands for the number of rounds only.
+        distance: Code distance. For a code from a file it stands for the number of rounds, and --rounds is enough.
         p: Physical error rate. Without it the circuit is noiseless.
         basis: Z or X: which logical observable is kept.
         out: Write the circuit into this file instead of printing it.

@@ -19,7 +19,7 @@ codes = App(
 )
 
 File = Annotated[Path | None, Parameter(help="A file that `quell search --save` wrote, instead of quell's catalogue.")]
-TimeLimit = Annotated[Duration | None, Parameter(help="For the distance of each code. [default: no limit]")]
+TimeLimit = Annotated[Duration, Parameter(help="For the distance of a code, about.")]
 _MATRICES = (".npz", ".alist", ".mtx")
 
 
@@ -51,7 +51,7 @@ def list_(
         print_json({"results": [entry.summary() for entry in chosen]})
         return
     if not chosen:
-        print("no code of the catalogue is like that: `quell search` looks for one")
+        print("there is no code like that: `quell search` looks for one")
         return
     width = max(len(entry.name) for entry in chosen)
     print(f"{'name':{width}}      n    k       d  weight  degree  k d²/n  distance by")
@@ -85,6 +85,8 @@ def show(
     from quell.qec.codes import write_code
 
     if _is_matrices(name):
+        if file is not None:
+            raise InputError(f"{name} holds matrices, and --file is a catalogue: leave one out")
         shown, code = _own(Path(name), time_limit)
     else:
         entry = _named([name], file)[0]
@@ -107,7 +109,7 @@ def verify(
     /,
     *,
     file: File = None,
-    time_limit: TimeLimit = None,
+    time_limit: TimeLimit = 600.0,
     json: Json = False,
 ) -> None:
     """Derive every number of a code anew from what it is made of, its distance too. The exit code is 1 if one fails.
@@ -128,26 +130,29 @@ def verify(
     for entry in _named(names, file) if names else _entries(file):
         try:
             found = verify_entry(entry, time_limit)
-            failures, seconds, method = list(found.failures), found.seconds, found.method
+            failures, unproven, seconds, method = list(found.failures), found.unproven, found.seconds, found.method
             bounds = (
                 {"d": found.lower} if found.lower == found.upper else {"d_lower": found.lower, "d_upper": found.upper}
             )
             interrupted = found.interrupted
         except DataError as error:
-            failures, seconds, method, bounds, interrupted = [str(error)], 0.0, "none", {}, False
-        row = {"name": entry.name, "verified": not failures, **bounds, "d_method": method, "failures": failures}
-        results.append({**row, "seconds": round(seconds, 3)})
+            failures, unproven, seconds, method, bounds, interrupted = [str(error)], "", 0.0, "none", {}, False
+        wrong = "; ".join([*failures, unproven] if unproven else failures)
+        row = {"name": entry.name, "verified": not wrong, **bounds, "d_method": method, "failures": failures}
+        results.append({**row, "unproven": unproven or None, "seconds": round(seconds, 3)})
         if not json:
             d = " to ".join(str(bound) for bound in bounds.values())
-            print(f"{entry.name}: {'; '.join(failures) if failures else f'verified, d = {d} by {method}'}", flush=True)
+            print(f"{entry.name}: {wrong or f'verified, d = {d} by {method}'}", flush=True)
         if interrupted:
             raise KeyboardInterrupt
     if json:
         print_json({"results": results})
+    if not results:
+        raise QuellError(f"there is no code in {file}")
     failed = [row["name"] for row in results if not row["verified"]]
     if failed:
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise QuellError(f"{len(failed)} of {len(results)} codes failed: {', '.join(failed[:3])}{more}")
+        raise QuellError(f"{len(failed)} of {len(results)} codes are not verified: {', '.join(failed[:3])}{more}")
 
 
 def _entries(file: Path | None) -> list[Any]:
@@ -170,11 +175,13 @@ def _own(path: Path, time_limit: float | None) -> tuple[dict[str, Any], Any]:
     from quell.qec.codes import CSSCode, distance, read_code
 
     code = read_code(path)
-    shown: dict[str, Any] = {"name": code.name or path.name, "n": code.n, "k": code.k}
+    kind = "CSS code" if isinstance(code, CSSCode) else "classical code"
+    shown: dict[str, Any] = {"name": code.name or path.name, "kind": kind, "n": code.n, "k": code.k}
     if code.k:
         found = distance(code, time_limit=time_limit, progress=sys.stderr.isatty())
         shown |= _bounds(found.lower, found.upper)
-        shown |= {"d_method": found.method, "basis": found.basis, "witness": np.flatnonzero(found.witness).tolist()}
+        shown |= {"d_method": found.method, "witness": np.flatnonzero(found.witness).tolist()}
+        shown |= {} if found.basis is None else {"basis": found.basis}
     if isinstance(code, CSSCode):
         shown |= {"max_weight": code.max_weight, "max_degree": code.max_degree}
     else:

@@ -208,13 +208,15 @@ class MemoryOptions(NoiseOptions):
         str | None, Parameter(help=f"all, or basis for those of the kept basis alone, of {CSS}. [default: all]")
     ] = None
 
-    def rounds_at(self, distance: int) -> int:
+    def rounds_at(self, distance: int | None) -> int:
         """The number of rounds at a distance."""
         if self.rounds is not None:
             return self.rounds
+        if distance is None:
+            raise InputError(f"code {CSS} needs --rounds, or its distance, for as many rounds")
         return 1 if self.noise == "code_capacity" else distance
 
-    def circuit(self, distance: int, p: float | None, basis: str) -> stim.Circuit:
+    def circuit(self, distance: int | None, p: float | None, basis: str) -> stim.Circuit:
         """The circuit at a distance and an error rate; without noise if `p` is None."""
         check_known("code", self.code, [*CODES, CSS])
         if p is None and (self.noise is not None or self.eta is not None):
@@ -225,7 +227,13 @@ class MemoryOptions(NoiseOptions):
             return circuits.css_memory(code, self.rounds_at(distance), basis, model, **self._chosen())
         if self.file is not None:
             raise InputError(f"--file holds the code of --code {CSS}, and the code is {self.code}: leave one out")
+        if distance is None:
+            raise InputError(f"code {self.code} needs its distance: pass it, for example --distance 5")
         return CODES[self.code](distance, self.rounds_at(distance), basis, model, **self._chosen())
+
+    def default_decoders(self) -> list[str]:
+        """What decodes where no decoder is named: a matching where errors are edges, and otherwise BP+OSD."""
+        return ["bp-osd"] if self.code == CSS and self._css_code().max_degree > 2 else ["pymatching"]
 
     def _css_code(self) -> CSSCode:
         if self.file is None:
@@ -250,19 +258,22 @@ class MemoryOptions(NoiseOptions):
         if self.code == CSS and len(distances) > 1:
             raise InputError(f"the code of --file has one distance, got {', '.join(map(str, distances))}: for more "
                              f"rounds, pass --rounds")  # fmt: skip
+        if self.code != CSS and not distances:
+            raise InputError("the distances are missing: pass --distances, for example 3 5 7")
+        steps: Sequence[int | None] = distances or [None]
         return [
             sinter.Task(circuit=self.circuit(d, p, basis), json_metadata=self.metadata(d, p, basis))
             for basis in bases
-            for d in distances
+            for d in steps
             for p in rates
         ]
 
-    def metadata(self, distance: int, p: float, basis: str) -> dict[str, Any]:
+    def metadata(self, distance: int | None, p: float, basis: str) -> dict[str, Any]:
         """What a result should say about where it came from."""
         metadata: dict[str, Any] = {
             "basis": basis,
             "code": self.code,
-            "d": distance,
+            **({} if distance is None else {"d": distance}),
             "p": p,
             "r": self.rounds_at(distance),
             **self.noise_metadata(),

@@ -34,9 +34,10 @@ def search(
 ) -> None:
     """Search for the shortest CSS code of low weight with k logical qubits and a distance, which is proven.
 
-    Products of one classical code with itself need a k that is a square. Two-block codes are gone through group by
-    group: what the exhaustive agent finds first is as short as any of them. Interrupt it whenever you like: what was
-    found is printed, and with --save the same command goes on.
+    Products are of one classical code with itself, whose checks are independent: k is a square. Two-block codes, with
+    two or three elements of a group on either side, are gone through group by group: what the exhaustive agent finds
+    first is as short as any of them. Interrupt it whenever you like: what was found is printed, and with --save the
+    same command goes on. A search for two-block codes ends after the group at hand.
 
     quell search --k 49 --distance 12 --time 1m --save found.jsonl
 
@@ -51,27 +52,32 @@ def search(
         agent: annealing or random for products, exhaustive, annealing or random for two-block codes. [default: the
             first]
         time: How long: 90s, 10m, 2h. It ends before if nothing shorter can exist.
-        save: A file to which the code is added, for `quell codes`, and beside it, as .state, what is needed to go on.
+        save: A file to which the code is added, for `quell codes`. What is needed to go on stands beside it, in a file
+            that ends in .state and has the settings in its name.
         seed: Of the random numbers.
     """
     from quell.qec.search.catalogue import add_entries
 
     check_known("family", family, FAMILIES)
     run = _seeds if family == "hypergraph-product" else _two_blocks
-    state_file = None if save is None else save.with_name(f"{save.name}.state")
+    state_file = None
+    if save is not None:
+        # A file that cannot hold the code should be known before an hour of search, and not after it.
+        add_entries(save, [])
+        settings = f"{family}-{k}-{distance}-{max_weight}-{max_degree}-{agent or 'default'}-{seed}"
+        state_file = save.with_name(f"{save.name}.{settings}.state")
     entry, about = run(k, distance, max_weight, max_degree, agent, time, state_file, seed, workers)
-    if entry is not None and save is not None:
-        add_entries(save, [entry])
     if json:
         found = [] if entry is None else [{**entry.summary(), **about, "construction": entry.construction}]
         print_json({"results": found})
     elif entry is not None:
         _print(entry, about, save)
     if entry is None:
-        raise QuellError(
-            f"no [[n, {k}, {distance}]] code was found in {about['seconds']} s: give it more --time, or raise "
-            "--max-weight or --max-degree"
-        )
+        so_far = "interrupted: " if about["interrupted"] else ""
+        way_out = "the same command goes on" if save is not None else "give it more --time, or loosen the bounds"
+        raise QuellError(f"{so_far}no [[n, {k}, {distance}]] code was found in {about['seconds']} s: {way_out}")
+    if save is not None:
+        add_entries(save, [entry])
 
 
 def _print(entry: "CatalogueEntry", about: dict[str, Any], save: Path | None) -> None:
@@ -104,9 +110,9 @@ def _seeds(
         )  # fmt: skip
     least = state.quantum_length(state.least)
     about = {
-        "what": "no product of one seed within the bounds is shorter: proven"
+        "what": "no product of one seed of independent checks within the bounds is shorter: proven"
         if state.optimal
-        else f"a product of one seed within the bounds has n >= {least}: proven",
+        else f"a product of one seed of independent checks within the bounds has n >= {least}: proven",
         "work": f"{sum(state.restarts.values())} restarts, {state.evaluations:.2e} matrices",
         "least_n": least, "optimal": state.optimal, "evaluations": state.evaluations,
         "restarts": sum(state.restarts.values()), "seconds": round(state.seconds, 1), "interrupted": state.interrupted,
@@ -133,7 +139,8 @@ def _two_blocks(
             seed=seed, save=state_file, on_progress=tell,
         )  # fmt: skip
     about = {
-        "what": "no connected two-block code within the bounds is shorter: all were looked through"
+        "what": "no connected two-block code within the bounds, with two or three elements on either side, is shorter: "
+        "all were looked through"
         if state.optimal
         else f"any code with these parameters has n >= {state.least}",
         "work": f"{len(state.done)} searches of groups",

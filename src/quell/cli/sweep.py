@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
+
 import quell
 from quell.cli.options import (
     Count,
@@ -26,11 +28,11 @@ __all__ = ["sweep"]
 
 def sweep(
     *,
-    distances: Counts,
+    distances: Annotated[Counts, Parameter(show_default=False)] = [],  # noqa: B006 (never changed; likewise below)
     p: Rates,
     basis: Annotated[list[str], Many] = ["Z"],  # noqa: B006 (never changed; shown as the default)
     memory: MemoryOptions = MemoryOptions(),  # noqa: B008 (likewise)
-    decoders: Annotated[list[str], Many] = ["pymatching"],  # noqa: B006
+    decoders: Annotated[list[str], Parameter(consume_multiple=True, show_default=False)] = [],  # noqa: B006
     max_errors: Count | None = None,
     max_shots: Count | None = None,
     target_relative_error: float | None = None,
@@ -51,12 +53,13 @@ def sweep(
     quell sweep --code css --file code.npz --distances 6 --p 0.003 --detectors basis --decoders bp-osd --max-errors 100
 
     Args:
-        distances: Code distances, for example 3 5 7.
+        distances: Code distances, for example 3 5 7. For the code of --file its distance, or --rounds instead.
         p: Physical error rates, for example 0.004 0.006 0.008, and ranges: 1e-4:1e-3, or 1e-4:1e-3:7 for 7 points.
         basis: Z or X, or both: which logical observable is kept.
         decoders: Names: pymatching, pymatching-correlated, … as sinter knows them; predecoder,
             predecoder-residual-pymatching, predecoder-residual-pymatching-correlated, bp-pymatching, bp-osd and bp-lsd,
-            which are quell's; and those of --custom-decoders.
+            which are quell's; and those of --custom-decoders. [default: pymatching; bp-osd for the code of --file if a
+            qubit is in more than two of its checks of a type]
         max_errors: Errors after which a task is done.
         max_shots: Shots after which a task is done. [default: 10,000,000 if another limit is given]
         target_relative_error: A task is done when its 95 % interval is this narrow, for example 0.1.
@@ -68,7 +71,7 @@ def sweep(
     """
     stats = quell.sweep(
         memory.tasks(distances, p, [letter.upper() for letter in basis]),
-        decoders,
+        decoders or memory.default_decoders(),
         custom_decoders={**_on_device(device), **load_custom_decoders(custom_decoders)},
         max_errors=max_errors,
         max_shots=max_shots,

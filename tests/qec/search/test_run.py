@@ -80,7 +80,7 @@ def test_progress_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"k": 50, "distance": 12}, "k must be a square .* got 50: the nearest are 49 and 64"),
+        ({"k": 50, "distance": 12}, r"k must be a square .* got 50: the nearest are 49 and 64"),
         ({"k": 0, "distance": 12}, "k must be an integer >= 1, got 0"),
         ({"k": 49, "distance": 12, "max_weight": 2}, "max_weight must be >= 3, got 2"),
         ({"k": 49, "distance": 12, "max_degree": 1}, "max_degree must be an integer >= 2, got 1"),

@@ -35,7 +35,11 @@ def test_narrower_bounds_are_kept() -> None:
 
 @pytest.mark.parametrize("agent", ["annealing", "random"])
 def test_other_agents_find_codes_too(agent: str) -> None:
-    state = search_two_block(4, 4, agent=agent, seconds=5, max_order=9)
+    def enough(state: TwoBlockSearch, group: str) -> None:  # noqa: ARG001
+        if state.best is not None:
+            raise KeyboardInterrupt
+
+    state = search_two_block(4, 4, agent=agent, seconds=60, max_order=9, on_progress=enough)
     assert state.best is not None
     assert state.best.n >= 18
     assert not state.optimal
@@ -67,8 +71,8 @@ def test_it_goes_on_from_its_file(tmp_path: Path) -> None:
     [
         ({"k": 0}, "k must be an integer >= 1, got 0"),
         ({"distance": 1}, "distance must be an integer >= 2, got 1"),
-        ({"max_weight": 4}, "two-block codes have checks of weight 5 or 6"),
-        ({"max_degree": 2}, "two-block codes have checks of weight 5 or 6"),
+        ({"max_weight": 3}, "two-block codes have checks of weight 4 to 6"),
+        ({"max_degree": 2, "max_weight": 3}, "two-block codes have checks of weight 4 to 6"),
         ({"agent": "learned"}, "agent"),
         ({"seconds": -1}, "seconds must be > 0, got -1"),
         ({"max_order": 181}, "max_order must be <= 180, got 181"),
@@ -85,3 +89,12 @@ def test_nothing_is_found_where_nothing_is() -> None:
     assert state.best is None
     assert not state.optimal
     assert isinstance(state, TwoBlockSearch)
+
+
+def test_sums_of_two_elements_are_looked_through_as_well() -> None:
+    """[[10, 2, 3]] has checks of four qubits, and is the shortest with k = 2 and d = 3: a toric code."""
+    state = search_two_block(2, 3)
+    assert state.best is not None
+    assert (state.best.n, state.best.k, state.best.lower) == (10, 2, 3)
+    assert state.best.code.max_weight == 4
+    assert search_two_block(2, 3, max_degree=2).best == state.best

@@ -136,11 +136,11 @@ def test_proposals_stay_within_the_bounds_and_reach_everything() -> None:
     assert (edges < 1600).all()
 
 
-@pytest.mark.parametrize("top", [1, 2, 3, 6, 7, 9])
+@pytest.mark.parametrize("top", [1, 2, 3, 6, 7, 8, 9, 17])
 def test_columns_are_counted_in_parallel(top: int) -> None:
     rows = np.full(top, 0b111, dtype=np.uint64)
     rows[0] = 0b110
-    for bound in (1, 2, 3, 5, 6):
+    for bound in (1, 2, 3, 5, 6, 7, 8, 9, 16, 17):
         assert kernels.within_bounds(rows, 3, 3, bound) == (top <= bound and top > 1)
 
 
@@ -153,6 +153,7 @@ def test_columns_are_counted_in_parallel(top: int) -> None:
         ((10, 2, 3, 1), "max_row must be an integer >= 2, got 1"),
         ((51, 26, 3), "n must be at least 52, as rows of at most 3 give n <= 2"),
         ((29, 2, 20), "at least 30, as the Griesmer bound asks for it"),
+        ((20, 4, 4, 3, 1), "with one 1 in a column, two columns of a row are a codeword"),
         ((8, 4, 4), "at least 9, as rows of at most 3 give n <= 9/5"),
     ],
 )
