@@ -43,6 +43,11 @@ def css_memory(
     an ancilla at the mean of its check's qubits, which may be anywhere in a code on a torus; where the code has no
     coordinates, data qubit i lies at (i, 0), X check i at (i, 1) and Z check i at (i, 2).
 
+    The order of gates is made for few layers, and not for hooks: a fault of an ancilla spreads to the qubits that come
+    after it, and on a code whose logicals are short and straight the circuit distance can fall to about half. On the
+    rotated surface code it does, in at least one basis: take `rotated_surface_memory` for that, or pass a `schedule`.
+    `circuit.shortest_graphlike_error()` and `quell.qec.codes.circuit_distance` tell what is left.
+
     Data starts in all 0 or all +, where every check of `basis` is +1. Signs of the code's stabilizers move the code
     space by a Pauli and no error rate, so they play no part here.
 

@@ -30,7 +30,8 @@ def css_schedule(code: CSSCode, kind: str = "auto") -> list[list[Gate]]:
 
     A gate is a pair (check, qubit). X checks are numbered 0, 1, … as the rows of `x_checks`, and Z checks go on from
     there: row j of `z_checks` is check len(x_checks) + j. Within a layer no check and no qubit occurs twice. Every gate
-    stands in the earliest layer that the gates before it on its check and its qubit leave.
+    stands in the earliest layer that the gates before it on its check and its qubit leave. Orders are made for few
+    layers, not for hook errors: see `css_memory`.
 
     Args:
         code: Any CSS code.

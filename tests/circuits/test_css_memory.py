@@ -21,6 +21,7 @@ from quell.qec.codes import (
     circuit_distance,
     hypergraph_product,
     repetition_code,
+    rotated_surface_code,
     unrotated_surface_code,
 )
 from quell.qec.codes.gf2 import kernel
@@ -321,3 +322,12 @@ def test_bad_input_is_refused(
         css_memory(*arguments, **options)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="code must be a CSSCode"):
         css_schedule(HAMMING)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("d", [3, 5])
+def test_what_hooks_do_to_a_surface_code_is_what_the_docstring_says(d: int) -> None:
+    """Half the distance, in at least one basis; with the order of the surface code's own memory it is all there."""
+    noise = NoiseModel.uniform_depolarizing(0.001)
+    distances = [len(css_memory(rotated_surface_code(d), d, basis, noise).shortest_graphlike_error()) for basis in "XZ"]
+    assert min(distances) == (d + 1) // 2
+    assert [len(rotated_surface_memory(d, d, basis, noise).shortest_graphlike_error()) for basis in "XZ"] == [d, d]
