@@ -31,7 +31,8 @@ PUBLISHED = {
 NOTES = """Each seed is in `seeds/k-d.json` with the number of its restart, from which
 `quell.qec.search.restart_seed` makes it again. Distances are exact: those of the seeds, by counting, and the product of
 a matrix of independent rows with itself has the distance of its code. RL is the table of He and Liu (arXiv:2502.14372),
-SA an annealing in the same class before this search. "Seed n at least" is a bound within the class
+SA an annealing in the same class before this search. The class is products of one matrix of independent rows with
+itself, rows and columns of at most three ones. "Seed n at least" is a bound within it
 (`quell.qec.search.least_length`); n in brackets is that of the quantum code it would give; "proven" says that the seed
 is as short as the bound. The last column leaves the class: two-block codes of `direct.jsonl`, of the same weight and
 degree. Seconds are of one core, other work beside it."""

@@ -218,8 +218,8 @@ def support_pairs(group: Group, sizes: tuple[int, int] = (3, 3)) -> tuple[NDArra
     Codes are of one kind if multiplication of a or b from either side, an automorphism of the group, inversion of both
     or, where |a| = |b|, an exchange of a and b turns one into the other: their parameters agree, but for an exchange of
     X and Z. Of a group with too many automorphisms only some are used, and codes of one kind can be returned twice. A
-    code is connected if the differences within a, and those within b, generate subgroups A and B with
-    A B = G; any other is made of codes of smaller groups.
+    code is connected if the differences within a, and those within b, generate subgroups A and B with A B = G; any
+    other falls apart, over abelian groups into codes of smaller groups.
 
     Args:
         group: G.

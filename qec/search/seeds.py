@@ -256,11 +256,16 @@ def least_length(k: int, distance: int, max_row: int, max_column: int) -> tuple[
 def trees_bound(distance: int, max_row: int) -> Fraction:
     """Returns a ratio that the length of a code of distance 3 or more cannot be above, n <= ratio · (n - k).
 
-    Call a row of level 0 if it has a column of its own, of a single one; it has only one such column. Call another row
-    of level i if i columns of two ones join it, and no fewer do, to a row of level 0. As two ways down would be a
-    codeword of 2 (i + 1) columns or fewer, a row of level i <= t = (distance - 3) // 2 has only one. So n is the number
-    of rows of levels 0 to t, plus the columns that are on no such way; and each of those, with ones in rows of levels
-    i, j, …, is with the ways down a codeword of 1 + (i + 1) + (j + 1) + … columns or fewer, which the distance bounds.
+    The bound holds with the number of rows in place of n - k; they are equal for independent rows. Call a row of level
+    0 if it has a column of its own, of a single one; it has only one such column. Call another row of level i if i
+    columns of two ones join it, and no fewer do, to a row of level 0. Its shortest way down is a set of i + 1 columns
+    whose sum is the row's unit vector, and two different ones would add up to a codeword of at most 2 (i + 1) columns:
+    for i <= t = (distance - 3) // 2 there is one, whose first column is counted for the row. So n is the number of rows
+    of levels 0 to t, plus the columns that are first on no such way. Each of those, if all of its ones are in rows of
+    levels i, j, … up to t, is with their ways a codeword that is not zero, of at most 1 + (i + 1) + (j + 1) + …
+    columns, which the distance bounds; and a column of two ones that joins a row of level i < t to one of no level up
+    to t cannot be.
+
     Let a_i be a price for each one that a row of level i has left, such that all columns that may be are worth 1 or
     more. With n_i rows of level i, of at most w ones, n is then at most
     (1 + (w - 1) a_0) n_0 + Σ (1 - a_(i-1) + (w - 1) a_i) n_i + w a_rest n_rest. Prices are tried for which all these

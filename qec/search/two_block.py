@@ -161,7 +161,11 @@ def _best(
         chosen = left[ks[left] == k]
         chosen = chosen[np.argsort(-bounds[chosen], kind="stable")]
         codes += _best_of_k(group, a, b, chosen, bounds, int(known[k]), time_limit)
-    return best_of(codes)
+    best = best_of(codes)
+    proven = {code.k: code.lower for code in best}
+    # What ran out of time may be better than what was proven.
+    open_ones = [code for code in codes if code.distance is None and code.upper > proven[code.k] and code not in best]
+    return sorted([*best, *open_ones], key=lambda code: (code.k, code.lower))
 
 
 def _upper_bounds(

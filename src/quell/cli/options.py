@@ -202,7 +202,7 @@ class MemoryOptions(NoiseOptions):
         str | None, Parameter(help=f"{' or '.join(circuits.ORIENTATIONS)}, of surface codes. [default: stim]")
     ] = None
     schedule: Annotated[
-        str | None, Parameter(help=f"{', '.join(circuits.SCHEDULE_KINDS)} of {CSS}, for few layers, not hooks. [default: auto]")
+        str | None, Parameter(help=f"{', '.join(circuits.SCHEDULE_KINDS)} of {CSS}, for few layers. [default: auto]")
     ] = None
     detectors: Annotated[
         str | None, Parameter(help=f"all, or basis for those of the kept basis alone, of {CSS}. [default: all]")
