@@ -26,7 +26,7 @@ def search(
     max_weight: Count = 6,
     max_degree: Count = 3,
     agent: str | None = None,
-    time: Duration = 60.0,
+    time: Duration | None = None,
     save: Path | None = None,
     seed: Count = 0,
     workers: Workers = None,
@@ -51,7 +51,8 @@ def search(
         max_degree: The most checks of one type on a qubit.
         agent: annealing or random for products, exhaustive, annealing or random for two-block codes. [default: the
             first]
-        time: How long: 90s, 10m, 2h. It ends before if nothing shorter can exist.
+        time: How long: 90s, 10m, 2h. It ends before if nothing shorter can exist. [default: 1m for products, 10m for
+            two-block codes]
         save: A file to which the code is added, for `quell codes`. What is needed to go on stands beside it, in a file
             that ends in .state and has the settings in its name.
         seed: Of the random numbers.
@@ -60,13 +61,14 @@ def search(
 
     check_known("family", family, FAMILIES)
     run = _seeds if family == "hypergraph-product" else _two_blocks
+    seconds = time if time is not None else 60.0 if family == "hypergraph-product" else 600.0
     state_file = None
     if save is not None:
         # A file that cannot hold the code should be known before an hour of search, and not after it.
         add_entries(save, [])
         settings = f"{family}-{k}-{distance}-{max_weight}-{max_degree}-{agent or 'default'}-{seed}"
         state_file = save.with_name(f"{save.name}.{settings}.state")
-    entry, about = run(k, distance, max_weight, max_degree, agent, time, state_file, seed, workers)
+    entry, about = run(k, distance, max_weight, max_degree, agent, seconds, state_file, seed, workers)
     if json:
         found = [] if entry is None else [{**entry.summary(), **about, "construction": entry.construction}]
         print_json({"results": found})
