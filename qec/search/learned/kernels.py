@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import quell.qec.search.codeword_kernels as codeword_kernels
 import quell.qec.search.seed_kernels as seed_kernels
 from quell.compiled_kernels import compiler
-from quell.qec.search.seed_kernels import _ALL_AT_ONCE, count_light, energy_of, generators_of, lowest, popcount, propose
+from quell.qec.search.codeword_kernels import ALL_AT_ONCE, count_light, generators_of, lowest, popcount
+from quell.qec.search.seed_kernels import energy_of, propose
 
 __all__ = ["MAX_TOGGLES", "MAX_WORDS", "describe", "draw_moves", "look", "toggle_edges"]
 
@@ -19,7 +21,7 @@ MAX_WORDS = 256  # light codewords that are kept of a matrix
 _TRIES = 8
 MAX_TOGGLES = 4  # of a move: two edges that trade ends
 
-compiled = compiler([Path(__file__), Path(seed_kernels.__file__)])
+compiled = compiler([Path(__file__), Path(codeword_kernels.__file__), Path(seed_kernels.__file__)])
 
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -33,7 +35,7 @@ def list_light(rows: Words, num_columns: int, below: int, words: Words) -> int:
     pivots = np.empty(num_columns, dtype=np.uint64)
     generators = np.empty(num_columns, dtype=np.uint64)
     k = generators_of(rows, num_columns, work, pivots, generators)
-    if k > _ALL_AT_ONCE and num_columns * 2.0 ** (below - 2) < 2.0**k:
+    if k > ALL_AT_ONCE and num_columns * 2.0 ** (below - 2) < 2.0**k:
         return list_clusters(rows, num_columns, below, words)
     found = 0
     word = np.uint64(0)
