@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from code_search.direct import HERE, RESULTS, read
-from code_search.seeds import PUBLISHED, search
+from code_search.seeds import PUBLISHED, file_of
 
 from quell.qec.codes import bivariate_bicycle
 from quell.qec.search.catalogue import (
@@ -25,6 +25,7 @@ from quell.qec.search.catalogue import (
     write_catalogue,
 )
 from quell.qec.search.found_codes import FoundCode
+from quell.qec.search.run import read_search
 
 SHIPPED = HERE.parents[1] / "qec" / "search" / "catalogue.jsonl"
 # Bravyi et al., arXiv:2308.07915, table 3: l, m, A, B and the name.
@@ -47,7 +48,7 @@ def bicycles() -> list[CatalogueEntry]:
 
 
 def seeds() -> list[CatalogueEntry]:
-    states = (search(k, distance, 1e-3, restarts=1) for k, distance in PUBLISHED)
+    states = (read_search(file_of(k, distance)) for k, distance in PUBLISHED)
     return [seed_entry(state) for state in states if state.best is not None]
 
 

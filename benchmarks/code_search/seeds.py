@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tables import write_table
 
-from quell.qec.search import SeedSearch, search_seeds
+from quell.qec.search import read_search, search_seeds
 
 HERE = Path(__file__).parent
 # Of arXiv:2502.14372, by reinforcement learning, and of simulated annealing before this search: (k, d), n and n.
@@ -38,10 +38,8 @@ is as short as the bound. The last column leaves the class: two-block codes of `
 degree. Seconds are of one core, other work beside it."""
 
 
-def search(k: int, distance: int, seconds: float, restarts: int | None = None) -> SeedSearch:
-    path = HERE / "seeds" / f"{k}-{distance}.json"
-    path.parent.mkdir(exist_ok=True)
-    return search_seeds(k, distance, seconds=seconds, max_restarts=restarts, save=path, num_workers=1)
+def file_of(k: int, distance: int) -> Path:
+    return HERE / "seeds" / f"{k}-{distance}.json"
 
 
 def copies(k: int, distance: int) -> tuple[int, str]:
@@ -67,7 +65,9 @@ def main() -> None:
     options = parser.parse_args()
     for turn in range(options.rounds):
         for k, distance in PUBLISHED:
-            state = search(k, distance, options.seconds)
+            path = file_of(k, distance)
+            path.parent.mkdir(exist_ok=True)
+            state = search_seeds(k, distance, seconds=options.seconds, save=path)
             if state.interrupted:
                 return
             best = None if state.best is None else state.best.problem.n
@@ -75,7 +75,9 @@ def main() -> None:
             print(f"{turn}: [[{length}, {k}, {distance}]], seed n = {best}, at least {state.least}", flush=True)
     rows = []
     for (k, distance), (learned, annealed) in PUBLISHED.items():
-        state = search(k, distance, 1e-3, restarts=1)
+        if not file_of(k, distance).exists():
+            continue
+        state = read_search(file_of(k, distance))
         if state.best is None:
             continue
         n = state.quantum_length(state.best.problem.n)

@@ -17,7 +17,7 @@ from quell.qec.search.catalogue import (
 from quell.qec.search.exhaustive import Exhaustive
 from quell.qec.search.found_codes import FoundCode, measure
 from quell.qec.search.groups import groups_of_order
-from quell.qec.search.run import SEED_AGENTS, SeedSearch, restart_seed, search_seeds
+from quell.qec.search.run import SEED_AGENTS, SeedSearch, read_search, restart_seed, search_seeds
 from quell.qec.search.run_two_block import TWO_BLOCK_AGENTS, TwoBlockSearch, search_two_block
 from quell.qec.search.seeds import (
     Evaluation,
@@ -67,6 +67,7 @@ __all__ = [
     "pack_rows",
     "random_two_block",
     "read_catalogue",
+    "read_search",
     "restart_seed",
     "scan_bicycle",
     "scan_two_block",

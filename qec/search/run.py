@@ -22,7 +22,7 @@ from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResu
 from quell.qec.search.seeds import MAX_LENGTH, SeedProblem, least_length, seed_bounds
 from quell.qec.search.state_files import read_state, write_state
 
-__all__ = ["SEED_AGENTS", "SeedSearch", "restart_seed", "search_seeds"]
+__all__ = ["SEED_AGENTS", "SeedSearch", "read_search", "restart_seed", "search_seeds"]
 
 SEED_AGENTS = ("annealing", "learned", "random")
 
@@ -178,6 +178,31 @@ def search_seeds(
         state.interrupted = False
     _Run(state, path, on_progress).run(seconds, max_restarts, workers)
     return state
+
+
+def read_search(path: str | os.PathLike[str]) -> SeedSearch:
+    """Reads how far a search has come, from the file that `search_seeds` saves.
+
+    Raises:
+        DataError: The file does not hold a search for seeds.
+        StorageError: The file cannot be read.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from quell.qec.search import read_search, search_seeds
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "search.json"
+        ...     saved = search_seeds(k=9, distance=8, max_restarts=1, seed=1, save=path)
+        ...     read_search(path).restarts == saved.restarts
+        True
+    """
+    path = Path(path)
+    settings = read_state(path, _FORMAT, {})["settings"]
+    try:
+        wanted = SeedSearch(**settings)
+    except (TypeError, InputError) as error:
+        raise DataError(f"{path} does not hold the settings of a search: {error}") from None
+    return _read(path, wanted)
 
 
 def restart_seed(

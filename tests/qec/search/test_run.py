@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quell.errors import DataError, InputError, StorageError
-from quell.qec.search import SeedSearch, restart_seed, search_seeds
+from quell.qec.search import SeedSearch, read_search, restart_seed, search_seeds
 
 
 def test_a_code_is_found_and_can_be_made_again_from_its_number() -> None:
@@ -102,7 +102,11 @@ def test_files_that_are_not_of_this_search(tmp_path: Path) -> None:
     search_seeds(16, 8, max_restarts=1, save=path)
     with pytest.raises(DataError, match="of a search with distance = 8, not 9"):
         search_seeds(16, 9, max_restarts=1, save=path)
+    assert read_search(path).k == 16
     record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "settings": {"k": 17, "distance": 8}}))
+    with pytest.raises(DataError, match="does not hold the settings of a search: k must be a square"):
+        read_search(path)
     for bad in ("", "{}", "[]", json.dumps({**record, "best": {"rows": []}}), json.dumps({**record, "format": "x"})):
         path.write_text(bad)
         with pytest.raises(DataError, match=r"state\.json"):
