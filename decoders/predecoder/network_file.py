@@ -4,7 +4,6 @@ The file's metadata holds the card as JSON and a SHA-256 of the tensors, so that
 guards against damage, not against forgery; nothing in the file is ever run.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from quell.decoders.predecoder.network import NetworkConfig, PosteriorNetwork
 from quell.errors import DataError, StorageError, import_extra
+from quell.whole_files import write_whole
 
 __all__ = ["StoredNetwork", "read_tensors", "tensors_sha256", "write_tensors"]
 
@@ -116,17 +116,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, fac
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
         metadata={key: json.dumps(facts, sort_keys=True), _DIGEST_KEY: tensors_sha256(tensors)},
     )
-    content = _in_order(content)
-    target = Path(path)
-    draft = target.with_name(target.name + ".part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(target)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    write_whole(Path(path), _in_order(content))
 
 
 def _in_order(content: bytes) -> bytes:

@@ -8,8 +8,6 @@ logicals, coordinates, symmetries and the name. Nothing is ever unpickled.
 import contextlib
 import io
 import os
-import secrets
-import shlex
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quell.errors import DataError, InputError, StorageError, TooLargeError
+from quell.errors import DataError, InputError, TooLargeError
 from quell.qec.codes.alist import LARGEST_MATRIX, parse_alist, to_alist
 from quell.qec.codes.css import CSSCode
 from quell.qec.codes.gf2 import as_bits
 from quell.qec.codes.linear import LinearCode
+from quell.whole_files import read_file, write_whole
 
 __all__ = ["read_checks", "read_code", "read_css_code", "write_checks", "write_code"]
 
@@ -54,7 +53,7 @@ def read_checks(path: PathLike) -> Bits:
             hint = ": read it with read_code" if "x_checks" in arrays else f", got {', '.join(arrays) or 'nothing'}"
             raise DataError(f"{path} must hold one array named checks, or a sparse matrix of scipy{hint}")
         return _bits(path, "checks", arrays["checks"])
-    content = _read(path)
+    content = read_file(path)
     if path.suffix == ".alist":
         try:
             text = content.decode("ascii")
@@ -95,14 +94,14 @@ def write_checks(path: PathLike, matrix: ArrayLike) -> None:
     if bits.shape[1] == 0:
         raise InputError("matrix has no columns: there is nothing to write")
     if path.suffix == ".npz":
-        _write(path, _packed({"checks": bits}))
+        write_whole(path, _packed({"checks": bits}))
     elif path.suffix == ".alist":
-        _write(path, to_alist(bits).encode())
+        write_whole(path, to_alist(bits).encode())
     else:
         rows, columns = (np.nonzero(bits)[axis] + 1 for axis in (0, 1))
         lines = [f"{row} {column}\n" for row, column in zip(rows.tolist(), columns.tolist(), strict=True)]
         head = f"%%MatrixMarket matrix coordinate pattern general\n{len(bits)} {bits.shape[1]} {len(lines)}\n"
-        _write(path, (head + "".join(lines)).encode())
+        write_whole(path, (head + "".join(lines)).encode())
 
 
 def read_code(path: PathLike) -> CSSCode | LinearCode:
@@ -186,7 +185,7 @@ def write_code(path: PathLike, code: CSSCode | LinearCode) -> tuple[Path, ...]:
     path = _known(path)
     if isinstance(code, LinearCode):
         if path.suffix == ".npz":
-            _write(path, _packed({"checks": code.checks, "name": np.array(code.name)}))
+            write_whole(path, _packed({"checks": code.checks, "name": np.array(code.name)}))
         else:
             write_checks(path, code.checks)
         return (path,)
@@ -195,7 +194,7 @@ def write_code(path: PathLike, code: CSSCode | LinearCode) -> tuple[Path, ...]:
     if path.suffix == ".npz":
         held = {field: getattr(code, field) for field in ("x_checks", "z_checks", *_OPTIONAL)}
         kept = {field: value for field, value in held.items() if value is not None}
-        _write(path, _packed({**kept, "name": np.array(code.name)}))
+        write_whole(path, _packed({**kept, "name": np.array(code.name)}))
         return (path,)
     if (code.x_signs == -1).any() or (code.z_signs == -1).any():
         raise InputError(f"{path.suffix} cannot hold signs of -1: write {path.with_suffix('.npz').name}")
@@ -262,7 +261,7 @@ def _matrix_market(path: Path, content: bytes) -> Bits:
 
 def _arrays(path: Path) -> dict[str, Any]:
     """All arrays of an `.npz` file; a sparse matrix of scipy's comes as `checks`."""
-    content = io.BytesIO(_read(path))
+    content = io.BytesIO(read_file(path))
     try:
         file = np.load(content, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
@@ -293,25 +292,3 @@ def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     return content.getvalue()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes beside its place, and moves there in one step."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError as error:
-        folder = path.parent
-        hint = "" if folder.exists() else f"; make its folder first: mkdir -p {shlex.quote(str(folder))}"
-        raise StorageError(f"cannot write {path}: {error.strerror}{hint}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)

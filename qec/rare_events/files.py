@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from quell.errors import DataError, StorageError
 from quell.qec.analysis.intervals import Estimate
 from quell.qec.rare_events.estimate import METHODS, RareEstimate
-from quell.qec.sweeps.files import write_whole
+from quell.whole_files import write_whole
 
 __all__ = ["StateFile", "read_rare_estimates", "write_rare_estimates"]
 

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.errors import DataError, InputError, StorageError, check_known
+from quell.errors import DataError, InputError, check_known
 from quell.qec.codes import CSSCode, LinearCode, bivariate_bicycle, distance, hypergraph_product
 from quell.qec.codes.gf2 import in_row_space
 from quell.qec.codes.group_algebra import Group, two_block_code
 from quell.qec.search.found_codes import FoundCode
 from quell.qec.search.run import SeedSearch
 from quell.qec.search.seeds import pack_rows, unpack_rows
+from quell.whole_files import read_file, write_whole
 
 __all__ = [
     "CatalogueEntry",
@@ -323,9 +324,7 @@ def read_catalogue(path: Path | str) -> list[CatalogueEntry]:
     """
     path = Path(path)
     try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        lines = read_file(path).decode().splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{path} is not a catalogue: it is not text") from None
     return [_entry(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -337,14 +336,8 @@ def write_catalogue(path: Path | str, entries: Iterable[CatalogueEntry]) -> None
     Raises:
         StorageError: The file cannot be written.
     """
-    path = Path(path)
     ordered = sorted(entries, key=lambda entry: (entry.name.split("-")[0], entry.n, entry.k, entry.name))
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text("".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in ordered))
-        part.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(Path(path), "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in ordered).encode())
 
 
 def add_entries(path: Path | str, entries: Iterable[CatalogueEntry]) -> None:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quell.errors import DataError, StorageError
+from quell.errors import DataError
+from quell.whole_files import read_file, write_whole
 
 __all__ = ["read_state", "write_state"]
 
@@ -15,12 +16,7 @@ def write_state(path: Path, format_name: str, settings: dict[str, Any], state: d
     Raises:
         StorageError: The file cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(json.dumps({"format": format_name, "settings": settings, **state}) + "\n")
-        part.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, (json.dumps({"format": format_name, "settings": settings, **state}) + "\n").encode())
 
 
 def read_state(path: Path, format_name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -31,10 +27,8 @@ def read_state(path: Path, format_name: str, settings: dict[str, Any]) -> dict[s
         StorageError: The file cannot be read.
     """
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(read_file(path))
         found_format, found_settings = record["format"], dict(record["settings"])
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError):
         raise DataError(f"{path} does not hold the state of a search: name another file") from None
     if found_format != format_name:

@@ -26,7 +26,7 @@ from typing import NoReturn
 import sinter
 
 from quell.errors import DataError, StorageError
-from quell.qec.sweeps.files import no_folder_hint
+from quell.whole_files import no_folder_hint
 
 __all__ = ["ResultsFile", "csv_lines", "metadata_text", "read_stats"]
 

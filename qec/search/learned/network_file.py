@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from quell.errors import DataError, InputError, StorageError, import_extra
+from quell.errors import DataError, InputError, import_extra
 from quell.qec.search.learned.policy import EdgePolicy, MoveRanker, NetworkSize
+from quell.whole_files import read_file, write_whole
 
 __all__ = [
     "load_checkpoint", "load_network", "load_training", "save_checkpoint", "save_network", "save_training",
@@ -34,13 +35,7 @@ def save_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor],
     files = import_extra("safetensors.torch", "search")
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     metadata = {"format": _FORMAT, "facts": json.dumps(facts, sort_keys=True), "sha256": _digest(plain)}
-    target = Path(path)
-    part = target.with_name(f"{target.name}.part")
-    try:
-        part.write_bytes(files.save(plain, metadata=metadata))
-        part.replace(target)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(Path(path), files.save(plain, metadata=metadata))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -51,10 +46,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         DataError: It is damaged, or no such file.
     """
     safetensors = import_extra("safetensors", "search")
-    try:
-        Path(path).read_bytes()
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    read_file(Path(path))  # safe_open does not say why it cannot
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}

@@ -8,10 +8,10 @@ from pathlib import Path
 import sinter
 
 from quell.errors import DataError, InputError
-from quell.qec.sweeps.files import read_file, write_whole
 from quell.qec.sweeps.shards.plan import ShardPlan, read_plan
 from quell.qec.sweeps.shards.results import ShardResult, read_result
 from quell.qec.sweeps.store import csv_lines
+from quell.whole_files import read_file, write_whole
 
 __all__ = ["MergedShards", "merge_results", "merge_shards", "missing_shards", "ranges"]
 

@@ -18,7 +18,7 @@ import stim
 
 from quell.errors import DataError, InputError, check_integer
 from quell.qec.sweeps.booking import Limits
-from quell.qec.sweeps.files import read_file
+from quell.whole_files import read_file
 
 __all__ = [
     "PLAN_FILE",

@@ -20,7 +20,6 @@ import sinter
 
 from quell.errors import InputError, StorageError, check_integer
 from quell.qec.sweeps.booking import Limits
-from quell.qec.sweeps.files import no_folder_hint
 from quell.qec.sweeps.identity import AnyDecoder
 from quell.qec.sweeps.shards.decoders import digests_when_loaded
 from quell.qec.sweeps.shards.plan import (
@@ -34,6 +33,7 @@ from quell.qec.sweeps.shards.plan import (
 )
 from quell.qec.sweeps.tasks import Decoders, Job, Tasks, prepare_jobs
 from quell.qec.sweeps.versions import MISSING, PACKAGES, sources_of, versions_of
+from quell.whole_files import no_folder_hint
 
 __all__ = ["plan_shards"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import sinter
 
 from quell.errors import DataError, IdentityError
-from quell.qec.sweeps.files import read_file, write_whole
 from quell.qec.sweeps.shards.plan import ShardPlan
 from quell.qec.sweeps.store import csv_lines, read_stats
+from quell.whole_files import read_file, write_whole
 
 __all__ = ["ShardResult", "read_result", "write_result"]
 
