@@ -3,9 +3,9 @@
 For CSS codes there are three exact methods: going through every logical operator, where there are few; the shortest
 cycle that is not contractible, where no qubit is in more than two checks of a type (`plain_distance`); and for all
 others the search among connected clusters (`cluster_search`), which is fast where checks are light. For classical codes
-that search takes turns with sums of rows of generators (`classical_distance`). Light operators from random information
-sets (`information_sets`) bound what has to be searched. Where the time is too short for a proof, the bounds reached
-come out, labelled.
+that search takes turns with sums of rows of generators (`classical_distance`) and of columns of checks (`column_sums`).
+Light operators from random information sets (`information_sets`) bound what has to be searched. Where the time is too
+short for a proof, the bounds reached come out, labelled.
 """
 
 import importlib.util
@@ -206,7 +206,7 @@ def _sides(code: CSSCode | LinearCode, basis: str | None) -> list[_Side]:
         "Z": _Side("Z", code.x_checks, code.logical_x, code.z_checks, code.logical_z),
     }
     for side in sides.values():
-        side.symmetries = getattr(code, "symmetries", None)
+        side.symmetries = code.symmetries
     return [sides[each] for each in basis or "XZ"]
 
 

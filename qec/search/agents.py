@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from quell.errors import InputError, check_integer
 from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, pack_rows, seed_kernels, unpack_rows
 
-__all__ = ["Agent", "Annealing", "RandomSampling", "SearchResult", "SymmetricAnnealing", "Symmetry", "draw_symmetry"]
+__all__ = [
+    "Agent",
+    "Annealing",
+    "RandomSampling",
+    "SearchResult",
+    "SymmetricAnnealing",
+    "Symmetry",
+    "check_temperatures",
+    "draw_symmetry",
+]
 
 _AT_A_TIME = 20_000  # evaluations between two looks at whether to stop
 _MAX_IMPROVEMENTS = 4096
@@ -220,8 +229,8 @@ class RandomSampling:
 class Annealing:
     """Simulated annealing: a change of one or two edges is kept if it costs less, or a little more while it is warm.
 
-    A quarter of a codeword of the greatest weight that counts is what the walk ends at, so that in the end nothing
-    dearer is kept. The temperature falls geometrically over the whole budget.
+    The temperature falls geometrically over the whole budget, to a fraction of what the cheapest codeword costs, so
+    that in the end hardly anything dearer is kept.
 
     Args:
         symmetry: That all matrices have.
@@ -243,11 +252,7 @@ class Annealing:
 
     def __post_init__(self) -> None:
         """Checks the temperatures."""
-        if not (0 < self.end_temperature <= self.start_temperature < math.inf):
-            raise InputError(
-                f"temperatures must fall, 0 < end <= start, got start_temperature = {self.start_temperature} and "
-                f"end_temperature = {self.end_temperature}"
-            )
+        check_temperatures(self.start_temperature, self.end_temperature)
 
     @property
     def name(self) -> str:
@@ -299,7 +304,7 @@ class SymmetricAnnealing:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         check_integer("steps", self.steps, minimum=1)
-        Annealing(Symmetry(), self.start_temperature, self.end_temperature)
+        check_temperatures(self.start_temperature, self.end_temperature)
 
     @property
     def name(self) -> str:
@@ -334,6 +339,14 @@ class SymmetricAnnealing:
                 best = result
         assert best is not None
         return dataclasses.replace(best, evaluations=done, trace=np.array(trace))
+
+
+def check_temperatures(start: float, end: float) -> None:
+    """Raises `InputError` unless an annealing can go from one temperature to the other."""
+    if not 0 < end <= start < math.inf:
+        raise InputError(
+            f"temperatures must fall, 0 < end <= start, got start_temperature = {start} and end_temperature = {end}"
+        )
 
 
 def draw_symmetry(problem: SeedProblem, seed: int) -> Symmetry:

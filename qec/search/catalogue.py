@@ -32,6 +32,7 @@ __all__ = [
     "add_entries",
     "catalogue",
     "code_entry",
+    "distance_fields",
     "found_entry",
     "load_code",
     "read_catalogue",
@@ -116,16 +117,20 @@ class CatalogueEntry:
             >>> entry.summary()["d"], entry.summary()["max_weight"]
             (12, 6)
         """
-        known = {"d": self.lower} if self.lower == self.upper else {"d_lower": self.lower, "d_upper": self.upper}
         return {
             "name": self.name,
             "n": self.n,
             "k": self.k,
-            **known,
+            **distance_fields(self.lower, self.upper),
             "d_method": self.d_method,
             "max_weight": self.max_weight,
             "max_degree": self.max_degree,
         }
+
+
+def distance_fields(lower: int, upper: int) -> dict[str, int]:
+    """Returns a distance as lists show it: d only where it is exact, else d_lower and d_upper."""
+    return {"d": lower} if lower == upper else {"d_lower": lower, "d_upper": upper}
 
 
 @dataclass(frozen=True)

@@ -11,33 +11,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import quell.qec.codes.information_set_kernels as information_set_kernels
 from quell.compiled_kernels import compiler
+from quell.qec.codes.information_set_kernels import popcount
 
-__all__ = ["ALL_AT_ONCE", "count_light", "generators_of", "lowest", "popcount"]
+__all__ = ["ALL_AT_ONCE", "SOURCES", "count_light", "generators_of", "lowest", "walk_clusters"]
 
 ALL_AT_ONCE = 9  # up to 2^9 codewords are gone through without information sets
 _MAX_SETS = 8
 
-compiled = compiler([Path(__file__)])
+# Whoever calls what is here is compiled anew when one of these changes.
+SOURCES = (Path(__file__), Path(information_set_kernels.__file__))
+compiled = compiler(SOURCES)
 
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
 
 @compiled
-def popcount(word: np.uint64) -> int:
-    """How many bits are set."""
-    x = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    # To numba, int() of an unsigned word is unsigned, and its sum with a signed number a float.
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))  # type: ignore[return-value]
-
-
-@compiled
 def lowest(word: np.uint64) -> int:
-    """The place of the lowest bit that is set."""
-    return popcount((word & (~word + np.uint64(1))) - np.uint64(1))
+    """The place of the lowest bit that is set; signed, and to numba a number as any other."""
+    return popcount((word & (~word + np.uint64(1))) - np.uint64(1))  # type: ignore[return-value]
 
 
 @compiled
@@ -144,7 +138,7 @@ def count_light(rows: Words, num_columns: int, below: int, counts: Counts, light
         gray(generators[0], k, below, counts, lightest)
         return k
     if num_columns * 2.0 ** (below - 2) < 2.0**k:
-        walk_clusters(rows, num_columns, below, counts, lightest)
+        walk_clusters(rows, num_columns, below, counts, lightest, None)
         return k
     sets = np.zeros(_MAX_SETS, dtype=np.uint64)
     every = ~np.uint64(0) if num_columns == 64 else (np.uint64(1) << np.uint64(num_columns)) - np.uint64(1)
@@ -178,10 +172,13 @@ def count_light(rows: Words, num_columns: int, below: int, counts: Counts, light
 
 
 @compiled
-def walk_clusters(rows: Words, num_columns: int, below: int, counts: Counts, lightest: Words) -> None:
+def walk_clusters(
+    rows: Words, num_columns: int, below: int, counts: Counts, lightest: Words, kept: Words | None
+) -> int:
     """Counts the light codewords that are connected through checks, the lightest among them.
 
-    From each column, those before it forbidden, words grow by a column of a check that is not yet satisfied.
+    From each column, those before it forbidden, words grow by a column of a check that is not yet satisfied. If `kept`
+    is not None the words are written there, and the walk ends when it is full; returns how many were written.
     """
     columns = np.zeros(num_columns, dtype=np.uint64)
     heaviest = 1
@@ -192,7 +189,8 @@ def walk_clusters(rows: Words, num_columns: int, below: int, counts: Counts, lig
             word &= word - np.uint64(1)
             columns[column] |= np.uint64(1) << np.uint64(row)
     for column in range(num_columns):
-        heaviest = max(heaviest, popcount(columns[column]))
+        heaviest = max(heaviest, int(popcount(columns[column])))
+    found = 0
     words = np.zeros(below + 1, dtype=np.uint64)
     open_checks = np.zeros(below + 1, dtype=np.uint64)
     options = np.zeros(below + 1, dtype=np.uint64)
@@ -201,6 +199,11 @@ def walk_clusters(rows: Words, num_columns: int, below: int, counts: Counts, lig
         bit = np.uint64(1) << np.uint64(start)
         if columns[start] == 0:
             tally(bit, below, counts, lightest)
+            if kept is not None:
+                kept[found] = bit
+                found += 1
+                if found == len(kept):
+                    return found
             continue
         size = 1
         words[1], open_checks[1] = bit, columns[start]
@@ -217,6 +220,11 @@ def walk_clusters(rows: Words, num_columns: int, below: int, counts: Counts, lig
             left_open = open_checks[size] ^ columns[column]
             if left_open == 0:
                 tally(words[size] | bit, below, counts, lightest)
+                if kept is not None:
+                    kept[found] = words[size] | bit
+                    found += 1
+                    if found == len(kept):
+                        return found
                 continue
             if size + 2 < below and popcount(left_open) <= heaviest * (below - size - 2):
                 words[size + 1] = words[size] | bit
@@ -224,6 +232,7 @@ def walk_clusters(rows: Words, num_columns: int, below: int, counts: Counts, lig
                 forbidden[size + 1] = forbidden[size]
                 options[size + 1] = rows[lowest(left_open)] & ~forbidden[size]
                 size += 1
+    return found
 
 
 @compiled

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quell.errors import InputError, check_integer, import_extra
-from quell.qec.search.seeds import SeedProblem, evaluate, pack_rows, seed_kernels, unpack_rows
+from quell.qec.search.seeds import SeedProblem, evaluate, pack_rows, random_rows, seed_kernels, unpack_rows
 
 import_extra("gymnasium", "search")
 
@@ -20,8 +20,6 @@ import gymnasium  # noqa: E402
 from gymnasium import spaces  # noqa: E402
 
 __all__ = ["SeedEnvironment", "SeedReward", "edge_masks"]
-
-_START_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ class SeedEnvironment(gymnasium.Env[NDArray[np.int8], np.int64]):
             fits = self._base.shape == shape
             if not fits or not self._base.any(axis=0).all() or not self._base.any(axis=1).all():
                 raise InputError(f"base must be of shape {shape} with no empty row or column, got {self._base.shape}")
-        self._loops = seed_kernels()
+        seed_kernels()  # what is not installed is named now, and not in the first episode
         self._bits = np.zeros(shape, dtype=np.int8)
         self._distance = 1
         self._taken = 0
@@ -186,12 +184,7 @@ class SeedEnvironment(gymnasium.Env[NDArray[np.int8], np.int64]):
         return edge_masks(self.problem, self._bits).ravel()
 
     def _random_bits(self) -> NDArray[np.int8]:
-        p, rows = self.problem, np.zeros(self.problem.num_checks, dtype=np.uint64)
-        images = np.arange(p.num_checks), np.arange(p.n)
-        for _ in range(_START_TRIES):
-            if self._loops.fill_rows(self.np_random, rows, p.n, p.max_row, p.max_column, *images):
-                return unpack_rows(rows, p.n).astype(np.int8)
-        raise InputError(f"found no matrix of {p.num_checks} rows and {p.n} columns within the bounds: raise them")
+        return unpack_rows(random_rows(self.problem, self.np_random), self.problem.n).astype(np.int8)
 
     def _look(self) -> dict[str, Any]:
         found = evaluate(self.problem, pack_rows(self._bits))

@@ -13,14 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from quell.errors import DataError, InputError, check_integer, check_known
 from quell.qec.search.agents import Agent, Annealing, RandomSampling, SearchResult, draw_symmetry
 from quell.qec.search.seeds import MAX_LENGTH, SeedProblem, least_length, seed_bounds
-from quell.qec.search.state_files import read_state, write_state
+from quell.qec.search.state_files import read_state, search_settings, write_state
 
 __all__ = ["SEED_AGENTS", "SeedSearch", "read_search", "restart_seed", "search_seeds"]
 
@@ -331,10 +330,6 @@ class _Run:
             _write(self.path, self.state)
 
 
-def _settings(state: SeedSearch) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in ("k", "distance", "max_weight", "max_degree", "agent", "seed")}
-
-
 def _write(path: Path, state: SeedSearch) -> None:
     best = state.best
     record = {
@@ -350,12 +345,12 @@ def _write(path: Path, state: SeedSearch) -> None:
             "rows": [f"{int(row):x}" for row in best.rows],
         },
     }
-    write_state(path, _FORMAT, _settings(state), record)
+    write_state(path, _FORMAT, search_settings(state), record)
 
 
 def _read(path: Path, wanted: SeedSearch) -> SeedSearch:
-    record = read_state(path, _FORMAT, _settings(wanted))
-    state = SeedSearch(**_settings(wanted))
+    record = read_state(path, _FORMAT, search_settings(wanted))
+    state = SeedSearch(**search_settings(wanted))
     try:
         state.evaluations, state.seconds = int(record["evaluations"]), float(record["seconds"])
         state.restarts = {(n, row, column): count for n, row, column, count in record["restarts"]}

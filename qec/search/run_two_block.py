@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from quell.errors import DataError, InputError, check_integer, check_known
 from quell.qec.codes.group_algebra import Group
 from quell.qec.search.found_codes import FoundCode
 from quell.qec.search.groups import groups_of_order
-from quell.qec.search.state_files import read_state, write_state
+from quell.qec.search.state_files import read_state, search_settings, write_state
 from quell.qec.search.two_block import anneal_two_block, random_two_block, scan_two_block
 
 __all__ = ["TWO_BLOCK_AGENTS", "TwoBlockSearch", "search_two_block"]
@@ -28,6 +27,7 @@ _SUPPORTS = ((3, 3), (3, 2), (2, 2))
 _BUDGET = 250
 _MAX_ROUNDS = 24
 _PROOF_SECONDS = 60.0
+_SAVE_EVERY = 5.0
 _MOST_ORDER = 180
 _INCOMPLETE = (120, 128, 160)  # orders of which not all groups are made
 
@@ -122,7 +122,7 @@ def search_two_block(
         seconds: How long; None until all orders were looked through.
         max_order: The greatest order of a group, half of n; at most 180.
         seed: Of all random numbers.
-        save: A file of its state, JSON. If it exists the search goes on from there.
+        save: A file of its state, JSON, written every few seconds. If it exists the search goes on from there.
         on_progress: Called before each group with the state and the group's text.
 
     Raises:
@@ -147,6 +147,7 @@ def search_two_block(
     if path is not None and path.exists():
         _read(path, state)
     began, before = time.monotonic(), state.seconds
+    written = began
     try:
         for group, sizes, turn in _searches(state, max_order):
             state.seconds = before + time.monotonic() - began
@@ -161,7 +162,9 @@ def search_two_block(
                 if state.best is None or code.n < state.best.n:
                     state.best = code
             state.done.add(key)
-            _write(path, state)
+            if time.monotonic() - written > _SAVE_EVERY:
+                _write(path, state)
+                written = time.monotonic()
         else:
             if state.best is not None:
                 orders = range(-(-state.least // 2), state.best.n // 2)
@@ -198,10 +201,6 @@ def _search(state: TwoBlockSearch, group: Group, sizes: tuple[int, int], turn: i
     return [code for code in codes if code.lower >= state.distance]
 
 
-def _settings(state: TwoBlockSearch) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in ("k", "distance", "max_weight", "max_degree", "agent", "seed")}
-
-
 def _write(path: Path | None, state: TwoBlockSearch) -> None:
     if path is not None:
         best = None if state.best is None else state.best.to_record()
@@ -211,11 +210,11 @@ def _write(path: Path | None, state: TwoBlockSearch) -> None:
             "done": sorted(state.done),
             "best": best,
         }
-        write_state(path, _FORMAT, _settings(state), record)
+        write_state(path, _FORMAT, search_settings(state), record)
 
 
 def _read(path: Path, state: TwoBlockSearch) -> None:
-    record = read_state(path, _FORMAT, _settings(state))
+    record = read_state(path, _FORMAT, search_settings(state))
     try:
         state.seconds, state.undecided = float(record["seconds"]), bool(record["undecided"])
         state.done = {(spec, first, second, turn) for spec, first, second, turn in record["done"]}

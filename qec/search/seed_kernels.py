@@ -8,15 +8,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import quell.qec.search.codeword_kernels as codeword_kernels
 from quell.compiled_kernels import compiler
-from quell.qec.search.codeword_kernels import count_light, lowest, popcount
+from quell.qec.codes.information_set_kernels import popcount
+from quell.qec.search.codeword_kernels import SOURCES as CODEWORD_SOURCES
+from quell.qec.search.codeword_kernels import count_light, lowest
 
-__all__ = ["anneal", "count_light", "energy_of", "fill_rows", "propose", "random_toggles", "sample", "within_bounds"]
+__all__ = [
+    "SOURCES",
+    "anneal",
+    "count_light",
+    "energy_of",
+    "fill_rows",
+    "propose",
+    "random_toggles",
+    "sample",
+    "within_bounds",
+]
 
 _TRIES = 64  # how often a move is drawn before a step is given up
 
-compiled = compiler([Path(__file__), Path(codeword_kernels.__file__)])
+SOURCES = (Path(__file__), *CODEWORD_SOURCES)
+compiled = compiler(SOURCES)
 
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -201,13 +213,21 @@ def anneal(
             cost = new_cost
             if cost < best_cost:
                 best_cost = cost
-                best_rows[:] = rows
-                if improvements < len(trace):
-                    trace[improvements, 0] = done
-                    trace[improvements, 1] = cost
-                improvements += 1
+                improvements = note_best(rows, cost, done, best_rows, trace, improvements)
         temperature *= cooling
     return done, cost, best_cost, temperature, improvements
+
+
+@compiled
+def note_best(
+    rows: Words, cost: float, done: int, best_rows: Words, trace: NDArray[np.float64], improvements: int
+) -> int:
+    """Keeps the cheapest matrix so far, and when it was met; returns how many improvements there were with it."""
+    best_rows[:] = rows
+    if improvements < len(trace):
+        trace[improvements, 0] = done
+        trace[improvements, 1] = cost
+    return improvements + 1
 
 
 @compiled
@@ -320,9 +340,5 @@ def sample(
         done += 1
         if cost < best_cost:
             best_cost = cost
-            best_rows[:] = rows
-            if improvements < len(trace):
-                trace[improvements, 0] = done
-                trace[improvements, 1] = cost
-            improvements += 1
+            improvements = note_best(rows, cost, done, best_rows, trace, improvements)
     return done, cost, best_cost, improvements

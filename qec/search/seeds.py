@@ -6,12 +6,12 @@ degrees are at most the heavier of the two (Tillich and Zémor, arXiv:0903.0566)
 is the shortest H with the wanted k and distance within the bounds (He and Liu, arXiv:2502.14372).
 """
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,13 +19,23 @@ from numpy.typing import ArrayLike, NDArray
 from quell.errors import InputError, TooLargeError, check_integer, import_extra
 from quell.qec.codes.gf2 import as_bits
 
-__all__ = ["Evaluation", "SeedProblem", "evaluate", "least_length", "pack_rows", "seed_bounds", "unpack_rows"]
+__all__ = [
+    "Evaluation",
+    "SeedProblem",
+    "evaluate",
+    "least_length",
+    "pack_rows",
+    "random_rows",
+    "seed_bounds",
+    "unpack_rows",
+]
 
 MAX_LENGTH = 64
 PRICE_RATIO = 1.5
 EXCESS_PRICE = 5.0
 _DEEPEST = 16  # distance up to which prices are tried; beyond, the ratio hardly falls
 _MOST_ONES = 8
+_START_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,31 @@ def seed_kernels() -> ModuleType:
     from quell.qec.search import seed_kernels as kernels
 
     return kernels
+
+
+def random_rows(problem: SeedProblem, rng: np.random.Generator) -> NDArray[np.uint64]:
+    """Returns a random matrix within the bounds, uint64 (n - k,), packed as by `pack_rows`.
+
+    Raises:
+        InputError: None was found.
+        MissingExtraError: numba is not installed.
+
+    Examples:
+        >>> import numpy as np
+        >>> from quell.qec.search import SeedProblem, unpack_rows
+        >>> from quell.qec.search.seeds import random_rows
+        >>> unpack_rows(random_rows(SeedProblem(10, 3, 3), np.random.default_rng(1)), 10).sum(axis=1).max()
+        np.uint64(3)
+    """
+    kernels = seed_kernels()
+    rows = np.zeros(problem.num_checks, dtype=np.uint64)
+    images = np.arange(problem.num_checks), np.arange(problem.n)
+    for _ in range(_START_TRIES):
+        if kernels.fill_rows(rng, rows, problem.n, problem.max_row, problem.max_column, *images):
+            return rows
+    raise InputError(
+        f"found no matrix of {problem.num_checks} rows and {problem.n} columns within the bounds: raise them"
+    )
 
 
 def pack_rows(checks: ArrayLike) -> NDArray[np.uint64]:
@@ -285,6 +320,7 @@ def trees_bound(distance: int, max_row: int) -> Fraction:
     return min(filter(None, (_priced(each, max_row) for each in range(3, min(distance, _DEEPEST) + 1))))
 
 
+@functools.cache
 def _priced(distance: int, max_row: int) -> Fraction | None:
     """The ratio by equal factors, or None where some column is worth less than 1."""
     top = (distance - 3) // 2
@@ -332,8 +368,3 @@ def _hamming(k: int, distance: int) -> int:
     while sum(math.comb(n, i) for i in range((distance - 1) // 2 + 1)) > 2 ** (n - k):
         n += 1
     return n
-
-
-def settings_of(problem: SeedProblem) -> dict[str, Any]:
-    """The numbers of a problem, as a record keeps them."""
-    return {name: getattr(problem, name) for name in ("n", "k", "distance", "max_row", "max_column")}

@@ -7,7 +7,12 @@ from typing import Any
 from quell.errors import DataError
 from quell.whole_files import read_file, write_whole
 
-__all__ = ["read_state", "write_state"]
+__all__ = ["read_state", "search_settings", "write_state"]
+
+
+def search_settings(search: object) -> dict[str, Any]:
+    """Returns what a file of a search belongs to: the settings that all kinds of search have."""
+    return {name: getattr(search, name) for name in ("k", "distance", "max_weight", "max_degree", "agent", "seed")}
 
 
 def write_state(path: Path, format_name: str, settings: dict[str, Any], state: dict[str, Any]) -> None:

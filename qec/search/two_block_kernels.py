@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quell.compiled_kernels import compiler
+from quell.qec.codes import information_set_kernels
+from quell.qec.codes.information_set_kernels import popcount
 
 __all__ = ["block_checks", "light_pair", "logical_dimension", "operators", "rank_of", "upper_bounds"]
 
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 
-_compiled = compiler([Path(__file__)])
+_compiled = compiler([Path(__file__), Path(information_set_kernels.__file__)])
 
 _MOST_LOGICALS = 64  # as many as a word has bits
 
@@ -115,14 +117,6 @@ def _kernel(rows: Words, n: int) -> Words:
 
 
 @_compiled
-def _popcount(word: np.uint64) -> np.uint64:
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@_compiled
 def operators(own: Words, others: Words, n: int) -> tuple[Words, Words]:
     """The operators of one type that commute with the checks of the other, and which logicals each is.
 
@@ -156,7 +150,7 @@ def operators(own: Words, others: Words, n: int) -> tuple[Words, Words]:
             shared = np.uint64(0)
             for w in range(basis.shape[1]):
                 shared ^= basis[row, w] & other_basis[index, w]
-            if _popcount(shared) & one:
+            if popcount(shared) & 1:
                 pairing[row >> 6] |= one << np.uint64(row & 63)
         rest[:] = pairing
         for each in range(found):
@@ -201,7 +195,7 @@ def light_pair(basis: Words, tags: Words, n: int, trials: int, stop_at: int, rng
         for first in range(count):
             weight = np.int64(0)
             for w in range(words):
-                weight += np.int64(_popcount(rows[first, w]))
+                weight += popcount(rows[first, w])
             if words_tags[first] != zero and weight < best:
                 best = weight
             for second in range(first):
@@ -209,7 +203,7 @@ def light_pair(basis: Words, tags: Words, n: int, trials: int, stop_at: int, rng
                     continue
                 weight = np.int64(0)
                 for w in range(words):
-                    weight += np.int64(_popcount(rows[first, w] ^ rows[second, w]))
+                    weight += popcount(rows[first, w] ^ rows[second, w])
                 if weight < best:
                     best = weight
         if best <= stop_at:

@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quell.errors import InputError, check_integer
-from quell.qec.search.agents import SearchResult
+from quell.errors import check_integer
+from quell.qec.search.agents import SearchResult, check_temperatures
 from quell.qec.search.learned import kernels
 from quell.qec.search.learned.network_file import load_network
 from quell.qec.search.learned.policy import CLASS_COSTS, EdgePolicy, MoveRanker, view
-from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, seed_kernels
+from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, random_rows
 
 __all__ = [
     "GuidedScreen",
@@ -37,7 +37,6 @@ __all__ = [
     "learned_annealing",
 ]
 
-_START_TRIES = 50
 RANKER_FILE = Path(__file__).parent / "weights" / "ranker.safetensors"
 # How often a move creates codewords of each class of cost, over all problems that the ranker was trained on.
 BASE_RATES = (0.046, 0.066, 0.084, 0.170, 0.231, 0.295, 0.109)
@@ -197,10 +196,7 @@ class ScreenedAnnealing:
         """Checks the limits."""
         check_integer("candidates", self.candidates, minimum=1)
         check_integer("patience", self.patience, minimum=1)
-        if not 0 < self.end_temperature <= self.start_temperature < math.inf:
-            raise InputError(
-                f"temperatures must fall, 0 < end <= start, got {self.start_temperature} and {self.end_temperature}"
-            )
+        check_temperatures(self.start_temperature, self.end_temperature)
 
     @property
     def name(self) -> str:
@@ -295,16 +291,11 @@ class _Walk:
     """A matrix on its way, its light codewords, and the best that it has been."""
 
     def __init__(self, problem: SeedProblem, seed: int, candidates: int) -> None:
-        self.problem, self.loops = problem, seed_kernels()
+        self.problem, self.prices = problem, problem.prices
         self.rng = np.random.default_rng(seed)
         r, n = problem.num_checks, problem.n
         self.bounds = (n, problem.max_row, problem.max_column)
-        self.rows = np.zeros(r, dtype=np.uint64)
-        for _ in range(_START_TRIES):
-            if self.loops.fill_rows(self.rng, self.rows, *self.bounds, np.arange(r), np.arange(n)):
-                break
-        else:
-            raise InputError(f"found no matrix of {r} rows and {n} columns within the bounds: raise them")
+        self.rows = random_rows(problem, self.rng)
         self.words = np.zeros((1, kernels.MAX_WORDS), dtype=np.uint64)
         self.found = np.zeros(1, dtype=np.int64)
         self.bits = np.zeros((1, r, n), dtype=np.float32)
@@ -326,18 +317,17 @@ class _Walk:
         return self.best_cost > 0 and self.drawn > 0
 
     def _look(self, rows: NDArray[np.uint64]) -> float:
-        prices = self.problem.prices
-        kernels.look(rows[None], self.problem.n, prices, EXCESS_PRICE, self._cost, self._distance)
+        kernels.look(rows[None], self.problem.n, self.prices, EXCESS_PRICE, self._cost, self._distance)
         self.done += 1
         return float(self._cost[0])
 
     def describe(self) -> None:
-        matrices, p = self.rows[None], self.problem
-        kernels.describe(matrices, p.n, p.prices, self.words, self.found, self.bits, self.shares)
+        matrices, n = self.rows[None], self.problem.n
+        kernels.describe(matrices, n, self.prices, self.words, self.found, self.bits, self.shares)
 
     def draw(self, patience: int) -> None:
         self.drawn = kernels.draw_moves(
-            self.rng, self.rows, *self.bounds, self.words[0], int(self.found[0]), self.problem.prices, self.new,
+            self.rng, self.rows, *self.bounds, self.words[0], int(self.found[0]), self.prices, self.new,
             self.toggles, self.gains,
         )  # fmt: skip
         self.left = min(patience, self.drawn)

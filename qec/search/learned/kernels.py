@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import quell.qec.search.codeword_kernels as codeword_kernels
-import quell.qec.search.seed_kernels as seed_kernels
 from quell.compiled_kernels import compiler
-from quell.qec.search.codeword_kernels import ALL_AT_ONCE, count_light, generators_of, lowest, popcount
+from quell.qec.codes.information_set_kernels import popcount
+from quell.qec.search.codeword_kernels import ALL_AT_ONCE, count_light, generators_of, lowest, walk_clusters
+from quell.qec.search.seed_kernels import SOURCES as SEED_SOURCES
 from quell.qec.search.seed_kernels import energy_of, propose
 
 __all__ = ["MAX_TOGGLES", "MAX_WORDS", "describe", "draw_moves", "look", "toggle_edges"]
@@ -21,7 +21,7 @@ MAX_WORDS = 256  # light codewords that are kept of a matrix
 _TRIES = 8
 MAX_TOGGLES = 4  # of a move: two edges that trade ends
 
-compiled = compiler([Path(__file__), Path(codeword_kernels.__file__), Path(seed_kernels.__file__)])
+compiled = compiler((Path(__file__), *SEED_SOURCES))
 
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -36,7 +36,8 @@ def list_light(rows: Words, num_columns: int, below: int, words: Words) -> int:
     generators = np.empty(num_columns, dtype=np.uint64)
     k = generators_of(rows, num_columns, work, pivots, generators)
     if k > ALL_AT_ONCE and num_columns * 2.0 ** (below - 2) < 2.0**k:
-        return list_clusters(rows, num_columns, below, words)
+        counts, lightest = np.zeros(below, dtype=np.int64), ~np.zeros(1, dtype=np.uint64)
+        return walk_clusters(rows, num_columns, below, counts, lightest, words)
     found = 0
     word = np.uint64(0)
     for step in range(1, 1 << k):
@@ -46,50 +47,6 @@ def list_light(rows: Words, num_columns: int, below: int, words: Words) -> int:
             found += 1
             if found == len(words):
                 break
-    return found
-
-
-@compiled
-def list_clusters(rows: Words, num_columns: int, below: int, words: Words) -> int:
-    """As `walk_clusters` of the seed kernels, but keeps the words."""
-    columns = np.zeros(num_columns, dtype=np.uint64)
-    for row in range(len(rows)):
-        left = rows[row]
-        while left:
-            columns[lowest(left)] |= np.uint64(1) << np.uint64(row)
-            left &= left - np.uint64(1)
-    heaviest = 1
-    for column in range(num_columns):
-        heaviest = max(heaviest, popcount(columns[column]))
-    partial = np.zeros(below + 1, dtype=np.uint64)
-    unmet = np.zeros(below + 1, dtype=np.uint64)
-    options = np.zeros(below + 1, dtype=np.uint64)
-    forbidden = np.zeros(below + 1, dtype=np.uint64)
-    found = 0
-    for start in range(num_columns):
-        bit = np.uint64(1) << np.uint64(start)
-        size = 1
-        partial[1], unmet[1] = bit, columns[start]
-        forbidden[1] = bit | (bit - np.uint64(1))
-        options[1] = rows[lowest(columns[start])] & ~forbidden[1]
-        while size > 0 and found < len(words):
-            if options[size] == 0:
-                size -= 1
-                continue
-            column = lowest(options[size])
-            bit = np.uint64(1) << np.uint64(column)
-            options[size] ^= bit
-            forbidden[size] |= bit
-            left = unmet[size] ^ columns[column]
-            if left == 0:
-                if size + 1 < below:
-                    words[found] = partial[size] | bit
-                    found += 1
-                continue
-            if size + 2 < below and popcount(left) <= heaviest * (below - size - 2):
-                partial[size + 1], unmet[size + 1], forbidden[size + 1] = partial[size] | bit, left, forbidden[size]
-                options[size + 1] = rows[lowest(left)] & ~forbidden[size]
-                size += 1
     return found
 
 

@@ -23,7 +23,7 @@ from quell.qec.search.environment import SeedReward, edge_masks
 from quell.qec.search.learned import kernels
 from quell.qec.search.learned.network_file import load_training, save_training
 from quell.qec.search.learned.policy import EdgePolicy, GraphView, NetworkSize, view
-from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, seed_kernels, settings_of
+from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, random_rows
 
 __all__ = ["PPOSettings", "PolicyAgent", "Training", "train"]
 
@@ -151,14 +151,8 @@ class SeedBatch:
 
     def restart(self, rng: np.random.Generator, which: NDArray[np.intp], spread: int = 0) -> None:
         """Draws some anew, and looks at them."""
-        p, loops = self.problem, seed_kernels()
-        images = np.arange(p.num_checks), np.arange(p.n)
         for each in which:
-            for _ in range(50):
-                if loops.fill_rows(rng, self.rows[each], p.n, p.max_row, p.max_column, *images):
-                    break
-            else:
-                raise InputError(f"found no matrix of {p.num_checks} rows and {p.n} columns within the bounds")
+            self.rows[each] = random_rows(self.problem, rng)
             self.ages[each] = rng.integers(spread) if spread else 0
         self.look()
 
@@ -275,7 +269,7 @@ class _Trainer:
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "problems": [settings_of(problem) for problem in self.problems],
+            "problems": [asdict(problem) for problem in self.problems],
             "size": asdict(self.size),
             "settings": asdict(self.settings),
             "seed": self.seed,

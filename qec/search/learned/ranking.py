@@ -20,7 +20,7 @@ from quell.errors import DataError, InputError, check_integer
 from quell.qec.search.learned import kernels
 from quell.qec.search.learned.network_file import load_training, save_training
 from quell.qec.search.learned.policy import CLASS_LIMITS, GraphView, MoveRanker, NetworkSize, view
-from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, seed_kernels, settings_of
+from quell.qec.search.seeds import EXCESS_PRICE, SeedProblem, evaluate, random_rows, seed_kernels
 
 __all__ = ["MoveSample", "RankerTraining", "collect_moves", "train_ranker"]
 
@@ -87,16 +87,12 @@ def collect_moves(problem: SeedProblem, *, matrices: int, moves: int, seed: int)
     toggles = np.zeros((matrices, moves, kernels.MAX_TOGGLES, 3), dtype=np.int64)
     gains, after = np.zeros((matrices, moves)), np.zeros((matrices, moves))
     words, found = np.zeros((1, kernels.MAX_WORDS), dtype=np.uint64), np.zeros(1, dtype=np.int64)
-    rows, new = np.zeros(r, dtype=np.uint64), np.zeros((moves, r), dtype=np.uint64)
+    new = np.zeros((moves, r), dtype=np.uint64)
     distances = np.zeros(moves, dtype=np.int64)
     cost, evaluations = 0.0, 0
     for each in range(matrices):
         if each % _RUN == 0:
-            for _ in range(50):
-                if loops.fill_rows(rng, rows, *bounds, *images):
-                    break
-            else:
-                raise InputError(f"found no matrix of {r} rows and {n} columns within the bounds: raise them")
+            rows = random_rows(p, rng)
             cost = evaluate(p, rows).cost
             evaluations += 1
         temperature = _HOT * (_COLD / _HOT) ** (each % _RUN / _RUN)
@@ -181,7 +177,7 @@ def train_ranker(
         state = RankerTraining(MoveRanker(size))
     optimiser = torch.optim.AdamW(state.ranker.parameters(), lr=learning_rate, weight_decay=1e-3)
     identity = {
-        "problems": [settings_of(problem) for problem in problems], "steps": steps, "matrices": matrices,
+        "problems": [asdict(problem) for problem in problems], "steps": steps, "matrices": matrices,
         "moves": moves, "seed": seed, "size": asdict(size), "batch": batch, "learning_rate": learning_rate,
     }  # fmt: skip
     path = None if checkpoint is None else Path(checkpoint)

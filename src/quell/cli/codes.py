@@ -121,7 +121,7 @@ def verify(
     Args:
         names: Of the catalogue. [default: all]
     """
-    from quell.qec.search.catalogue import verify_entry
+    from quell.qec.search.catalogue import distance_fields, verify_entry
 
     files = [name for name in names if _is_matrices(name)]
     if files:
@@ -131,9 +131,7 @@ def verify(
         try:
             found = verify_entry(entry, time_limit)
             failures, unproven, seconds, method = list(found.failures), found.unproven, found.seconds, found.method
-            bounds = (
-                {"d": found.lower} if found.lower == found.upper else {"d_lower": found.lower, "d_upper": found.upper}
-            )
+            bounds = distance_fields(found.lower, found.upper)
             interrupted = found.interrupted
         except DataError as error:
             failures, unproven, seconds, method, bounds, interrupted = [str(error)], "", 0.0, "none", {}, False
@@ -173,13 +171,14 @@ def _is_matrices(name: str) -> bool:
 def _own(path: Path, time_limit: float | None) -> tuple[dict[str, Any], Any]:
     """What can be said of check matrices in a file."""
     from quell.qec.codes import CSSCode, distance, read_code
+    from quell.qec.search.catalogue import distance_fields
 
     code = read_code(path)
     kind = "CSS code" if isinstance(code, CSSCode) else "classical code"
     shown: dict[str, Any] = {"name": code.name or path.name, "kind": kind, "n": code.n, "k": code.k}
     if code.k:
         found = distance(code, time_limit=time_limit, progress=sys.stderr.isatty())
-        shown |= _bounds(found.lower, found.upper)
+        shown |= distance_fields(found.lower, found.upper)
         shown |= {"d_method": found.method, "witness": np.flatnonzero(found.witness).tolist()}
         shown |= {} if found.basis is None else {"basis": found.basis}
     if isinstance(code, CSSCode):
@@ -188,11 +187,6 @@ def _own(path: Path, time_limit: float | None) -> tuple[dict[str, Any], Any]:
         rows, columns = code.row_weights, code.column_weights
         shown |= {"max_weight": int(rows.max(initial=0)), "max_degree": int(columns.max(initial=0))}
     return shown, code
-
-
-def _bounds(lower: int, upper: int) -> dict[str, int]:
-    """The distance where it is exact, and bounds on it otherwise."""
-    return {"d": lower} if lower == upper else {"d_lower": lower, "d_upper": upper}
 
 
 def _line(value: Any) -> str:

@@ -49,8 +49,8 @@ def search(
         family: hypergraph-product or two-block.
         max_weight: The most qubits in a check.
         max_degree: The most checks of one type on a qubit.
-        agent: annealing or random for products, exhaustive, annealing or random for two-block codes. [default: the
-            first]
+        agent: annealing, random or learned for products; exhaustive, annealing or random for two-block codes.
+            [default: the first]
         time: How long: 90s, 10m, 2h. It ends before if nothing shorter can exist. [default: 1m for products, 10m for
             two-block codes]
         save: A file to which the code is added, for `quell codes`. What is needed to go on stands beside it, in a file
