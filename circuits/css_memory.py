@@ -10,16 +10,14 @@ import numpy as np
 import stim
 
 from quell.circuits.css_schedule import Gate, check_schedule, css_schedule
+from quell.circuits.memory_parts import MAX_MEASUREMENTS, check_memory, repeated, shown
 from quell.circuits.noise import NoiseModel
-from quell.errors import InputError, TooLargeError, check_integer, check_known
+from quell.errors import InputError, TooLargeError, check_known
 from quell.qec.codes import CSSCode
 
 __all__ = ["DETECTORS", "css_memory"]
 
 DETECTORS: tuple[str, ...] = ("all", "basis")
-
-_MAX_MEASUREMENTS = 10**15  # Stim counts them in 64 bits
-_MAX_PRINTED = 10**30
 
 
 def css_memory(
@@ -56,7 +54,7 @@ def css_memory(
         rounds: How often every check is measured, at least 1.
         basis: `"X"` or `"Z"`: the basis in which data is prepared and read, and the logicals that are kept.
         noise: Put on the finished circuit; None leaves it noiseless.
-        schedule: The order of the gates: a kind that `css_schedule` knows, or layers of (check, qubit) pairs, which
+        schedule: The order of the gates: a kind that `css_schedule` knows, or layers of (check, qubit) pairs,
             numbered as by `css_schedule`; an empty layer is waiting time.
         detectors: `"all"`, or `"basis"` for those of the checks of `basis` only. These see all that can flip the
             observables; the others tell of Y errors, at the price of a model of five to six times as many mechanisms.
@@ -78,21 +76,16 @@ def css_memory(
         raise InputError(f"code must be a CSSCode, got {code!r:.80}")
     if code.k == 0:
         raise InputError(f"code must have a logical qubit to keep, got k = 0: {code!r}")
-    rounds = check_integer("rounds", rounds, minimum=1)
-    if not isinstance(basis, str) or basis.upper() not in ("X", "Z"):
-        raise InputError(f"basis must be 'X' or 'Z', got {basis!r}")
-    if noise is not None and not isinstance(noise, NoiseModel):
-        raise InputError(f"noise must be a NoiseModel or None, got {noise!r}: try NoiseModel.si1000(0.001)")
+    rounds, basis = check_memory(rounds, basis, noise)
     check_known("choice of detectors", detectors, DETECTORS)
     num_checks = max(1, len(code.x_checks) + len(code.z_checks))
-    if rounds * num_checks > _MAX_MEASUREMENTS:
-        shown = f"{rounds:,}" if rounds < _MAX_PRINTED else "a number too long to print"
+    if rounds * num_checks > MAX_MEASUREMENTS:
         raise TooLargeError(
-            f"rounds must be <= {_MAX_MEASUREMENTS // num_checks:,} for {num_checks} checks, got {shown}: "
+            f"rounds must be <= {MAX_MEASUREMENTS // num_checks:,} for {num_checks} checks, got {shown(rounds)}: "
             "Stim could not count the detectors; lower rounds"
         )
     layers = css_schedule(code, schedule) if isinstance(schedule, str) else check_schedule(code, schedule)
-    circuit = _Writer(code, basis.upper(), layers, detectors).write(rounds)
+    circuit = _Writer(code, basis, layers, detectors).write(rounds)
     return circuit if noise is None else noise.apply(circuit)
 
 
@@ -126,12 +119,7 @@ class _Writer:
             self.detector(check, [self.record(check), self.record(check) - self.num_checks], 0)
             for check in self.compared
         ]
-        if rounds > 2:
-            lines += [f"REPEAT {rounds - 1} {{", *body, "}"]
-        elif rounds == 2:
-            # A loop of one would only hide the instructions.
-            lines += body
-        lines += self.readout()
+        lines += [*repeated(body, rounds - 1), *self.readout()]
         return stim.Circuit("\n".join(lines))
 
     def round(self) -> list[str]:

@@ -9,15 +9,14 @@ from collections.abc import Iterable
 
 import stim
 
+from quell.circuits.memory_parts import MAX_MEASUREMENTS, check_memory, repeated, shown
 from quell.circuits.noise import NoiseModel
 from quell.circuits.rp2_lattice import CodeLattice, PlacedCheck, Site, rp2_lattice
-from quell.errors import InputError, TooLargeError, check_integer
+from quell.errors import TooLargeError, check_integer
 
 __all__ = ["rp2_memory"]
 
 _MAX_DISTANCE = 51  # the greatest that the search for five layers was tried on
-_MAX_MEASUREMENTS = 10**15  # Stim counts them in 64 bits
-_MAX_PRINTED = 10**30
 
 
 def rp2_memory(distance: int, rounds: int, basis: str = "Z", noise: NoiseModel | None = None) -> stim.Circuit:
@@ -53,28 +52,20 @@ def rp2_memory(distance: int, rounds: int, basis: str = "Z", noise: NoiseModel |
         (51, 130, 5)
     """
     distance = check_integer("distance", distance, minimum=3, odd=True)
-    rounds = check_integer("rounds", rounds, minimum=1)
-    if not isinstance(basis, str) or basis.upper() not in ("X", "Z"):
-        raise InputError(f"basis must be 'X' or 'Z', got {basis!r}")
-    if noise is not None and not isinstance(noise, NoiseModel):
-        raise InputError(f"noise must be a NoiseModel or None, got {noise!r}: try NoiseModel.si1000(0.001)")
+    rounds, basis = check_memory(rounds, basis, noise)
     if distance > _MAX_DISTANCE:
         raise TooLargeError(
-            f"distance must be <= {_MAX_DISTANCE} for RP² codes, got {_shown(distance)}: gate orders in five layers "
+            f"distance must be <= {_MAX_DISTANCE} for RP² codes, got {shown(distance)}: gate orders in five layers "
             "were searched up to there; lower distance, or take rotated_surface_memory"
         )
-    if rounds * (distance**2 + 1) > _MAX_MEASUREMENTS:
-        most = _MAX_MEASUREMENTS // (distance**2 + 1)
+    if rounds * (distance**2 + 1) > MAX_MEASUREMENTS:
+        most = MAX_MEASUREMENTS // (distance**2 + 1)
         raise TooLargeError(
-            f"rounds must be <= {most:,} at distance {distance}, got {_shown(rounds)}: "
+            f"rounds must be <= {most:,} at distance {distance}, got {shown(rounds)}: "
             "Stim could not count the detectors; lower rounds or distance"
         )
-    circuit = _Writer(rp2_lattice(distance), basis.upper()).write(rounds)
+    circuit = _Writer(rp2_lattice(distance), basis).write(rounds)
     return circuit if noise is None else noise.apply(circuit)
-
-
-def _shown(number: int) -> str:
-    return f"{number:,}" if number < _MAX_PRINTED else "a number too long to print"
 
 
 class _Writer:
@@ -96,12 +87,7 @@ class _Writer:
         lines += self.checks()
         lines += [self.detector(check, [self.ancilla_record[check.site]]) for check in self.checks_of_basis()]
         body = ["TICK", *self.checks(), *self.later_detectors()]
-        if rounds > 2:
-            lines += [f"REPEAT {rounds - 1} {{", *body, "}"]
-        elif rounds == 2:
-            # A loop of one would only hide the instructions.
-            lines += body
-        lines += self.readout()
+        lines += [*repeated(body, rounds - 1), *self.readout()]
         return stim.Circuit("\n".join(lines))
 
     def checks(self) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import stim
 
+from quell.circuits.memory_parts import MAX_MEASUREMENTS, check_memory, repeated
 from quell.circuits.noise import NoiseModel
 from quell.circuits.surface_lattice import (
     ORIENTATIONS,
@@ -21,7 +22,7 @@ from quell.circuits.surface_lattice import (
     rotated,
     unrotated,
 )
-from quell.errors import InputError, TooLargeError, check_integer, check_known
+from quell.errors import TooLargeError, check_integer, check_known
 
 __all__ = ["GATE_SETS", "rotated_surface_memory", "unrotated_surface_memory"]
 
@@ -32,7 +33,6 @@ _MAX_QUBITS = 1_000_000
 _BYTES_PER_QUBIT = 1200
 _BYTES_PER_NOISY_QUBIT = 9000
 _NOISY_QUBITS_PER_SECOND = 5000
-_MAX_MEASUREMENTS = 10**15  # Stim counts them in 64 bits
 _MAX_PRINTED = 10**30
 
 
@@ -136,13 +136,9 @@ def _memory(
     build: Callable[[int, str, str], Lattice],
     num_qubits: int,
 ) -> stim.Circuit:
-    rounds = check_integer("rounds", rounds, minimum=1)
-    if not isinstance(basis, str) or basis.upper() not in ("X", "Z"):
-        raise InputError(f"basis must be 'X' or 'Z', got {basis!r}")
+    rounds, basis = check_memory(rounds, basis, noise)
     check_known("gate set", gate_set, GATE_SETS)
     check_known("orientation", orientation, ORIENTATIONS)
-    if noise is not None and not isinstance(noise, NoiseModel):
-        raise InputError(f"noise must be a NoiseModel or None, got {noise!r}: try NoiseModel.si1000(0.001)")
     if num_qubits > _MAX_QUBITS:
         gib = num_qubits * (_BYTES_PER_QUBIT if noise is None else _BYTES_PER_NOISY_QUBIT) // 2**30
         what = "for the circuit alone"
@@ -152,12 +148,12 @@ def _memory(
             f"distance {_count(distance, '')} needs {_count(num_qubits)} qubits and about {_count(gib)} GiB {what}; "
             f"the limit is {_MAX_QUBITS:,} qubits: lower distance"
         )
-    if rounds * num_qubits > _MAX_MEASUREMENTS:
+    if rounds * num_qubits > MAX_MEASUREMENTS:
         raise TooLargeError(
             f"{_count(rounds)} rounds of {num_qubits:,} qubits need about {_count(rounds * num_qubits // 2)} "
-            f"detectors; the limit is {_MAX_MEASUREMENTS // 2:,}: lower rounds or distance"
+            f"detectors; the limit is {MAX_MEASUREMENTS // 2:,}: lower rounds or distance"
         )
-    circuit = _Writer(build(distance, order, orientation), basis.upper(), gate_set).write(rounds)
+    circuit = _Writer(build(distance, order, orientation), basis, gate_set).write(rounds)
     return circuit if noise is None else noise.apply(circuit)
 
 
@@ -189,12 +185,7 @@ class _Writer:
         lines += self.first_detectors()
         body = ["TICK", *self.preparation()] if self.native else []
         body += [*self.checks(), *self.later_detectors()]
-        if rounds > 2:
-            lines += [f"REPEAT {rounds - 1} {{", *body, "}"]
-        elif rounds == 2:
-            # A loop of one would only hide the instructions.
-            lines += body
-        lines += self.readout()
+        lines += [*repeated(body, rounds - 1), *self.readout()]
         return stim.Circuit("\n".join(lines))
 
     def preparation(self) -> list[str]:
