@@ -157,7 +157,7 @@ def _listed(layer: object, time: int) -> list[object]:
 
 def _gate(code: CSSCode, pair: object, time: int) -> Gate:
     try:
-        check, qubit = map(operator.index, pair)  # type: ignore[call-overload]
+        check, qubit = map(operator.index, pair)  # type: ignore[call-overload]  # anything may be passed
     except (TypeError, ValueError):
         raise InputError(f"layer {time} must hold (check, qubit) pairs of integers, got {pair!r:.80}") from None
     num_checks = len(code.x_checks) + len(code.z_checks)

@@ -3,6 +3,7 @@ it where it does not converge. They run in the package `ldpc` (Roffe et al., arX
 arXiv:2406.18655); here they are decoders for sinter, with settings that are checked and named.
 """
 
+import abc
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -25,7 +26,7 @@ LSDMethod: TypeAlias = Literal["lsd_0", "lsd_cs", "lsd_e"]
 _MOST_ORDER_EXHAUSTIVE = 15  # 2^15 candidates a shot; ldpc warns above
 
 
-class _LDPC(sinter.Decoder):
+class _LDPC(sinter.Decoder, abc.ABC):
     """What both decoders share: belief propagation's settings, and the way from a model to predictions."""
 
     def __init__(self, max_iterations: int, bp_method: str, bp_schedule: str, min_sum_scale: float) -> None:
@@ -84,8 +85,9 @@ class _LDPC(sinter.Decoder):
         }
         return CompiledLDPC(matrices, self._decoder(library, matrices, bp))
 
+    @abc.abstractmethod
     def _decoder(self, library: Any, matrices: CheckMatrices, bp: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        """The decoder of ldpc for a model."""
 
 
 class BPOSD(_LDPC):

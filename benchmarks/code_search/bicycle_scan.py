@@ -25,7 +25,7 @@ is proven. Some codes of great k fall apart into equal ones, such as [[144, 24, 
 def main() -> None:
     scan_bicycle(3, 3)  # compiles
     rows = []
-    for l, m in SIZES:  # noqa: E741
+    for l, m in SIZES:
         start = time.perf_counter()
         codes = scan_bicycle(l, m, time_limit=10)
         seconds = time.perf_counter() - start

@@ -40,7 +40,7 @@ BICYCLES = (
 
 def bicycles() -> list[CatalogueEntry]:
     entries = []
-    for l, m, a, b, name in BICYCLES:  # noqa: E741
+    for l, m, a, b, name in BICYCLES:
         parts = {"bivariate_bicycle": {"l": l, "m": m, "a": a, "b": b}}
         code = bivariate_bicycle(l, m, a, b)
         entries.append(code_entry(name, code, parts, found_by="published: Bravyi et al., arXiv:2308.07915"))

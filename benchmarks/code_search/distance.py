@@ -75,7 +75,7 @@ def main() -> None:
     distance(bivariate_bicycle(6, 6, "x^3 + y + y^2", "y^3 + x + x^2"))  # compiles
     distance(quadratic_residues(71))
     rows = []
-    for l, m, a, b, known, both in BICYCLES:  # noqa: E741
+    for l, m, a, b, known, both in BICYCLES:
         code = bivariate_bicycle(l, m, a, b)
         rows.append(measured(code, f"{'' if both else '≤ '}{known}", "translations"))
         if both:

@@ -103,7 +103,7 @@ def ways(circuit: stim.Circuit, kept: list[int]) -> dict[str, Sample]:
 
     found: dict[str, Sample] = {
         ORDINARY: lambda: with_mask.sample(SINTER_BATCH).shots,
-        **{f"{STIM}, {batch}": lambda batch=batch: from_stim(batch) for batch in STIM_BATCHES},  # type: ignore[misc]
+        **{f"{STIM}, {batch}": lambda batch=batch: from_stim(batch) for batch in STIM_BATCHES},  # type: ignore[misc]  # a default that binds
         STAGED: staged,
     }
     if (post_selection_stages(circuit) == 0).any():

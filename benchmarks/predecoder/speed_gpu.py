@@ -31,7 +31,7 @@ def main() -> None:
             graph = EdgeGraph.of(dem)
             dets = circuit.compile_detector_sampler(seed=1).sample(8192 if distance == 13 else 2048, bit_packed=True)
             for precision in (torch.bfloat16, torch.float16, torch.float32):
-                network_posteriors.network_precision = lambda device, precision=precision: precision  # noqa: ARG005
+                network_posteriors.network_precision = lambda device, precision=precision: precision  # noqa: ARG005 (as what it replaces)
                 source = NetworkSource(weights).compile(
                     graph, dem.get_detector_coordinates(), np.flatnonzero(graph.matters), device="cuda"
                 )

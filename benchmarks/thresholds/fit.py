@@ -55,7 +55,7 @@ def study(name: str) -> list[str]:
         everything = {"correction": False, "window": (min(rates), max(rates)), "min_distance": low}
         for title, options in (("plain, all points", everything), ("plain", {"correction": False}), ("automatic", {})):
             try:
-                fit = fit_threshold(chosen, **options)  # type: ignore[arg-type]
+                fit = fit_threshold(chosen, **options)  # type: ignore[arg-type]  # of many types
             except NoThresholdError as error:
                 lines.append(f"| {low}…{high} | {title} | refused: {error} | | | |")
                 continue

@@ -73,7 +73,7 @@ class Codewords:
             self._current[:] = self._rows[num_trivial - 1]
         self._weight = self._columns + 1
 
-    def advance(self, below: int, deadline: float | None = None) -> bool:  # noqa: ARG002
+    def advance(self, below: int, deadline: float | None = None) -> bool:  # noqa: ARG002 (as all searches)
         """Goes on, and returns whether all were gone through before the deadline, in `time.monotonic`'s time."""
         total = 1 << len(self._rows)
         while self._next < total:

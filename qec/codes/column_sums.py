@@ -58,7 +58,7 @@ class ColumnSums:
         """Whether the next weight would need too many sums."""
         return math.comb(self._columns, (self.lower + 1) // 2) > _MOST_SUMS
 
-    def advance(self, below: int, deadline: float | None = None) -> bool:  # noqa: ARG002
+    def advance(self, below: int, deadline: float | None = None) -> bool:  # noqa: ARG002 (as all searches)
         """Looks for a codeword of the least weight that is not excluded, and returns True when it has."""
         if self.stuck or self.witness is not None or self.lower >= below:
             return True

@@ -32,7 +32,7 @@ def check_size(what: str, qubits: int) -> None:
         )
 
 
-def bivariate_bicycle(l: int, m: int, a: str, b: str, *, name: str = "") -> CSSCode:  # noqa: E741
+def bivariate_bicycle(l: int, m: int, a: str, b: str, *, name: str = "") -> CSSCode:
     """Returns the bivariate bicycle code of 2lm qubits, whose X checks are the rows of [A | B].
 
     Qubit i m + j of the first block and of the second belongs to x^i y^j; X check g acts on the qubits g A of the
@@ -57,7 +57,7 @@ def bivariate_bicycle(l: int, m: int, a: str, b: str, *, name: str = "") -> CSSC
         >>> code.parameters, int(code.x_weights.max()), code.symmetries.shape
         ((72, 12), 6, (2, 72))
     """
-    l, m = check_integer("l", l, minimum=1), check_integer("m", m, minimum=1)  # noqa: E741
+    l, m = check_integer("l", l, minimum=1), check_integer("m", m, minimum=1)
     orders = {"x": l, "y": m}
     first, second = parse_polynomial("a", a, orders), parse_polynomial("b", b, orders)
     return _two_block((l, m), first, second, name)
@@ -92,7 +92,7 @@ def generalized_bicycle(size: int, a: str, b: str, *, name: str = "") -> CSSCode
 def _two_block(
     orders: tuple[int, int], first: list[tuple[int, ...]], second: list[tuple[int, ...]], name: str
 ) -> CSSCode:
-    l, m = orders  # noqa: E741
+    l, m = orders
     size = l * m
     check_size("the code", 2 * size)
     element = np.arange(size).reshape(l, m)

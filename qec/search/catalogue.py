@@ -372,7 +372,7 @@ def _entry(path: Path, number: int, line: str) -> CatalogueEntry:
         raise DataError(f"{where}: an entry has the keys {', '.join(fields)}; missing: {missing}; unknown: {unknown}")
     kinds = {int: int, str: str, dict[str, Any]: dict, tuple[int, ...]: list}
     for name, kind in fields.items():
-        wanted = kinds[kind]  # type: ignore[index]
+        wanted = kinds[kind]  # type: ignore[index]  # a field's type may be a string to mypy; here none is
         if not isinstance(record[name], wanted) or isinstance(record[name], bool):
             raise DataError(f"{where}: {name} must be of type {wanted.__name__}, got {record[name]!r:.60}")
     if not all(isinstance(qubit, int) for qubit in record["witness"]):

@@ -31,7 +31,7 @@ Counts = NDArray[np.int64]
 @compiled
 def lowest(word: np.uint64) -> int:
     """The place of the lowest bit that is set; signed, and to numba a number as any other."""
-    return popcount((word & (~word + np.uint64(1))) - np.uint64(1))  # type: ignore[return-value]
+    return popcount((word & (~word + np.uint64(1))) - np.uint64(1))  # type: ignore[return-value]  # numba has one kind
 
 
 @compiled

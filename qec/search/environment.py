@@ -16,8 +16,8 @@ from quell.qec.search.seeds import SeedProblem, evaluate, pack_rows, random_rows
 
 import_extra("gymnasium", "search")
 
-import gymnasium  # noqa: E402
-from gymnasium import spaces  # noqa: E402
+import gymnasium
+from gymnasium import spaces
 
 __all__ = ["SeedEnvironment", "SeedReward", "edge_masks"]
 
@@ -124,7 +124,7 @@ class SeedEnvironment(gymnasium.Env[NDArray[np.int8], np.int64]):
         (2, False, False)
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium asks for a dict)
 
     def __init__(
         self,

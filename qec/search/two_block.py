@@ -65,7 +65,7 @@ def scan_two_block(
 
 
 def scan_bicycle(
-    l: int,  # noqa: E741
+    l: int,
     m: int,
     *,
     better_than: Mapping[int, int] | None = None,
@@ -93,7 +93,7 @@ def scan_bicycle(
         >>> bicycle_text(6, 6, best.a), bicycle_text(6, 6, best.b)
         ('x^3 + y^4 + y^5', 'y^3 + x^4 + x^5')
     """
-    l, m = check_integer("l", l, minimum=2), check_integer("m", m, minimum=2)  # noqa: E741
+    l, m = check_integer("l", l, minimum=2), check_integer("m", m, minimum=2)
     group = Group.abelian(l, m)
     # x^0 and y^0 are both 1, and would cancel.
     left = [(m * i, j, k) for i in range(l) for j in range(m) for k in range(j + 1, m) if i or j]
@@ -123,7 +123,7 @@ def _first_of_class(
     return firsts
 
 
-def bicycle_text(l: int, m: int, elements: Sequence[int]) -> str:  # noqa: E741
+def bicycle_text(l: int, m: int, elements: Sequence[int]) -> str:
     """Writes elements of Z_l × Z_m, i m + j, as a sum of x^i y^j.
 
     Examples:

@@ -18,8 +18,8 @@ from quell.qec.codes.group_algebra import Group, two_block_code
 
 import_extra("gymnasium", "search")
 
-import gymnasium  # noqa: E402
-from gymnasium import spaces  # noqa: E402
+import gymnasium
+from gymnasium import spaces
 
 __all__ = ["TwoBlockEnvironment"]
 
@@ -56,11 +56,11 @@ class TwoBlockEnvironment(gymnasium.Env[NDArray[np.int8], np.int64]):
         (72, 12)
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium asks for a dict)
 
     def __init__(
         self,
-        l: int,  # noqa: E741
+        l: int,
         m: int,
         *,
         max_weight: int = 6,

@@ -5,7 +5,7 @@ from quell.errors import import_extra
 for _module in ("gymnasium", "numba", "safetensors", "torch"):
     import_extra(_module, "search")
 
-from quell.qec.search.learned.agent import (  # noqa: E402
+from quell.qec.search.learned.agent import (
     GuidedScreen,
     Moves,
     NoScreen,
@@ -15,10 +15,10 @@ from quell.qec.search.learned.agent import (  # noqa: E402
     ScreenedAnnealing,
     learned_annealing,
 )
-from quell.qec.search.learned.network_file import load_network, save_network  # noqa: E402
-from quell.qec.search.learned.policy import EdgePolicy, MoveRanker, NetworkSize  # noqa: E402
-from quell.qec.search.learned.ppo import PolicyAgent, PPOSettings, Training, train  # noqa: E402
-from quell.qec.search.learned.ranking import RankerTraining, train_ranker  # noqa: E402
+from quell.qec.search.learned.network_file import load_network, save_network
+from quell.qec.search.learned.policy import EdgePolicy, MoveRanker, NetworkSize
+from quell.qec.search.learned.ppo import PolicyAgent, PPOSettings, Training, train
+from quell.qec.search.learned.ranking import RankerTraining, train_ranker
 
 __all__ = [
     "EdgePolicy",

@@ -50,7 +50,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no dict)
         facts = json.loads(metadata.get("facts", "null"))
     except (safetensors.SafetensorError, ValueError) as error:
         raise DataError(f"{path} does not hold a network: {error}") from None

@@ -235,7 +235,7 @@ def _descend(
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # of torch
     torch.nn.utils.clip_grad_norm_(ranker.parameters(), 1.0)
     optimiser.step()
     return float(loss.detach())

@@ -45,7 +45,7 @@ pytest.importorskip("numba")
     ],
 )
 def test_bivariate_bicycle_codes_as_published(
-    l: int,  # noqa: E741
+    l: int,
     m: int,
     a: str,
     b: str,
@@ -83,7 +83,7 @@ def test_generalized_bicycle_codes_as_published(size: int, a: str, b: str, k: in
 
 
 def test_bicycle_checks_are_those_of_kronecker_products_of_cyclic_shifts() -> None:
-    l, m = 4, 3  # noqa: E741
+    l, m = 4, 3
     x = np.kron(np.roll(np.eye(l, dtype=int), 1, axis=1), np.eye(m, dtype=int))
     y = np.kron(np.eye(l, dtype=int), np.roll(np.eye(m, dtype=int), 1, axis=1))
     a, b = (x @ x + y + x @ y @ y) % 2, (np.eye(l * m, dtype=int) + x.T + y.T) % 2
