@@ -8,7 +8,6 @@ python benchmarks/code_search/learned.py   (what is not yet in learned.jsonl is 
 import argparse
 import csv
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from tables import write_table
 
+from quell.qec import binomial_interval
 from quell.qec.search import Annealing, RandomSampling, SeedProblem, SymmetricAnnealing, Symmetry
 from quell.qec.search.learned import (
     EdgePolicy,
@@ -68,9 +68,9 @@ MORE = 20  # times the evaluations for annealing at about equal time
 
 NOTES = """\
 An evaluation is one count of the light codewords of a matrix. All agents but those marked have 20,000, on the same 16
-seeds (PPO: 8 of them); brackets hold 95 % intervals, bootstrapped over seeds, Wilson's for shares. "Minus annealing"
-is the mean difference seed by seed. Annealing has, for each problem, the best of six pairs of temperatures by 16
-other seeds; "guided" and "learned screen" have one pair, 0.4 to 0.2, for all, chosen on (30, 7, 12) and (38, 13, 8)
+seeds (PPO: 8 of them); brackets hold 95 % intervals, bootstrapped over seeds, by likelihood for shares. "Minus
+annealing" is the mean difference seed by seed. Annealing has, for each problem, the best of six pairs of temperatures
+by 16 other seeds; "guided" and "learned screen" have one pair, 0.4 to 0.2, for all, chosen on (30, 7, 12) and (38, 13, 8)
 with other seeds. The network was trained on none of these problems. "Seconds" are rough: other work ran beside, and
 screened runs went 16 side by side.
 
@@ -91,8 +91,8 @@ themselves it is five: for (30, 7, 12) the difference is -0.41 [-1.03, +0.19]. A
 too, and nothing for (30, 7, 12), 0.00 [-0.66, +0.66], and (40, 20, 6), -0.19 [-0.94, +0.61]: where codewords are
 long, no part of the graph tells of them.
 
-Symmetric annealing has more successes than plain annealing on four of the seven, intervals overlapping but for
-(40, 18, 7), and none on (38, 13, 8), where such codes may be rare. Its strength is shorter codes: see symmetry.md.
+Symmetric annealing has more successes than plain annealing on four of the seven, with intervals that overlap, and none
+on (38, 13, 8), where such codes may be rare. Its strength is shorter codes: see symmetry.md.
 
 PPO by itself is better than annealing nowhere for certain, and worse for certain on three; it does best at high
 rate and small distance.
@@ -223,13 +223,6 @@ def bootstrap(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values.mean()), float(low), float(high)
 
 
-def wilson(successes: int, total: int) -> tuple[float, float]:
-    z = 1.96
-    centre = (successes + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * math.sqrt(successes * (total - successes) / total + z * z / 4)
-    return max(centre - half, 0.0), min(centre + half, 1.0)
-
-
 def chosen_runs() -> dict[tuple[tuple[int, ...], str], list[dict[str, Any]]]:
     """Runs by problem and agent; of annealing those of the temperatures that were best on seeds of their own."""
     groups: dict[tuple[tuple[int, ...], str], list[dict[str, Any]]] = {}
@@ -263,7 +256,7 @@ def table() -> None:
             costs = np.array([each["cost"] for each in runs])
             mean, low, high = bootstrap(costs)
             reached = sum(each["reached"] for each in runs)
-            share_low, share_high = wilson(reached, len(runs))
+            share_low, share_high = binomial_interval(reached, len(runs))
             seeds = {each["seed"] for each in runs}
             paired = np.array([each["cost"] for each in base if each["seed"] in seeds])
             change, change_low, change_high = bootstrap(costs - paired)
