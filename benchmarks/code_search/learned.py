@@ -70,9 +70,9 @@ NOTES = """\
 An evaluation is one count of the light codewords of a matrix. All agents but those marked have 20,000, on the same 16
 seeds (PPO: 8 of them); brackets hold 95 % intervals, bootstrapped over seeds, by likelihood for shares. "Minus
 annealing" is the mean difference seed by seed. Annealing has, for each problem, the best of six pairs of temperatures
-by 16 other seeds; "guided" and "learned screen" have one pair, 0.4 to 0.2, for all, chosen on (30, 7, 12) and (38, 13, 8)
-with other seeds. The network was trained on none of these problems. "Seconds" are rough: other work ran beside, and
-screened runs went 16 side by side.
+by 16 other seeds; "guided" and "learned screen" have one pair, 0.4 to 0.2, for all, chosen with other seeds on
+(30, 7, 12) and (38, 13, 8). The network was trained on none of these problems. "Seconds" are rough: other work ran
+beside, and screened runs went 16 side by side.
 
 - learned screen: of 128 moves the network chooses the one to evaluate, by the chance that it would be kept. What a
   move takes away is known from the codewords of the matrix, what it creates the network estimates. Plain annealing,
