@@ -1,0 +1,294 @@
+"""What shots say of a fault, and what they say of its like: rates drawn towards their classes, no more than is due.
+
+Classes lie within each other, as time translations lie within all translations. How much rates differ within a class is
+learned from the shots as well: by the variances that make the estimates likeliest. Each fault's rate then has a prior
+from all other faults, in which the nearest count most (hierarchical credibility, Jewell 1975; the best linear
+unbiased prediction of nested random effects), and the posterior of the two gives the rate and its interval.
+"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quell.decoders.noise_learning.closed_form import RateEstimates
+from quell.decoders.noise_learning.structure import FaultStructure
+
+__all__ = ["PooledRates", "pooled_rates"]
+
+Floats = NDArray[np.float64]
+
+# How far rates may scatter within their class: standard deviations over the mean, tried by coordinate descent.
+_SCATTERS = np.array([0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3])
+_SWEEPS = 3
+_ABOUT_AS_LIKELY = 0.5  # of a log-likelihood: within one standard error
+_PASSES = 3
+_POINTS = 256  # of the grid on which a posterior is worked out
+_CHUNK = 4096
+_TAIL = 0.025
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PooledRates:
+    """Rates with their intervals.
+
+    Attributes:
+        rates: float64 (F,): posterior means, all above 0.
+        intervals: float64 (F, 2): what holds the rate with 95 %, as much below as above.
+        scatters: For faults of each size, float64 (levels,): how far rates scatter within each kind of class, as a
+            share of their mean.
+    """
+
+    rates: Floats
+    intervals: Floats
+    scatters: dict[int, Floats]
+
+
+def pooled_rates(
+    structure: FaultStructure, estimates: RateEstimates, classes: NDArray[np.int64] | None = None
+) -> PooledRates:
+    """Draws rates towards those of their classes.
+
+    Args:
+        structure: The faults.
+        estimates: What the shots say of each.
+        classes: int64 (F, levels): the narrowest first, each within the next; None leaves each fault by itself.
+
+    Examples:
+        A hundred faults of one rate, from few shots: together they say what each alone does not.
+
+        >>> import numpy as np, stim
+        >>> from quell.decoders.noise_learning.closed_form import closed_form
+        >>> from quell.decoders.noise_learning.parity_counts import ParityCounts, ParitySets
+        >>> from quell.decoders.noise_learning.pooling import pooled_rates
+        >>> from quell.decoders.noise_learning.structure import FaultStructure, probabilities_of
+        >>> dem = stim.DetectorErrorModel("repeat 100 { \\n error(.1) D0 \\n shift_detectors 1 \\n }")
+        >>> structure = FaultStructure.of(dem)
+        >>> counts = ParityCounts(ParitySets.of(structure))
+        >>> counts.add(dem.compile_sampler(seed=5).sample(500, bit_packed=True)[0])
+        >>> alone = pooled_rates(structure, closed_form(structure, counts))
+        >>> together = pooled_rates(structure, closed_form(structure, counts), np.zeros((100, 1), dtype=np.int64))
+        >>> [bool(np.abs(probabilities_of(each.rates) - 0.1).max() < 0.005) for each in (alone, together)]
+        [False, True]
+    """
+    background = _background(estimates, classes)
+    means, variances = np.zeros(structure.num_faults), np.full(structure.num_faults, np.inf)
+    scatters = {}
+    if classes is not None:
+        # Faults that flip as many detectors are as correlated, and their rates sums of as many channels'.
+        for size in np.unique(structure.sizes):
+            chosen = np.flatnonzero(structure.sizes == size)
+            group = _Group(estimates, background, structure.nominal, _renumbered(classes[chosen]), chosen)
+            best = max((group.priors(scale) for scale in group.scales()), key=lambda priors: priors.log_likelihood)
+            means[chosen], variances[chosen] = best.means, best.variances
+            scatters[int(size)] = best.scatters
+    rates, intervals = _posterior(estimates.rates, background, estimates.effective_shots, means, variances)
+    return PooledRates(rates, intervals, scatters)
+
+
+def _renumbered(classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Classes with the numbers 0, 1, … for those that are there."""
+    return np.stack([np.unique(level, return_inverse=True)[1].reshape(-1) for level in classes.T], axis=1)
+
+
+def _background(estimates: RateEstimates, classes: NDArray[np.int64] | None) -> Floats:
+    """float64 (F,): what adds to a fault's rate to make its variance, times shots: chance coincidences of events.
+
+    The variance of one fault has few blocks behind it; classes lend theirs.
+    """
+    variances = estimates.variances
+    rates = np.maximum(estimates.rates, 0.0)
+    if classes is not None:
+        own = max(len(estimates.weights) - 1, 1)
+        for level in classes.T[:2]:
+            members = np.bincount(level)
+            mean = (np.bincount(level, weights=variances) / members)[level]
+            others = own * np.minimum(members - 1, 1)[level]
+            variances = (own * variances + others * mean) / (own + others)
+    return np.asarray(np.maximum(variances * estimates.effective_shots - rates, 0.0), dtype=np.float64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Priors:
+    """What all other faults say of each: mean and variance, infinite where they say nothing; and how likely all is."""
+
+    means: Floats
+    variances: Floats
+    scatters: Floats
+    log_likelihood: float
+
+
+class _Group:
+    """Faults that are drawn towards each other, by their numbers, and what the shots say of them."""
+
+    def __init__(
+        self,
+        estimates: RateEstimates,
+        background: Floats,
+        nominal: Floats,
+        classes: NDArray[np.int64],
+        chosen: NDArray[np.int64],
+    ) -> None:
+        self.estimates, self.tree = estimates, _Tree(classes)
+        self.rates, self.influences = estimates.rates[chosen], estimates.influences[:, chosen]
+        self.background, self.nominal = background[chosen], np.maximum(nominal[chosen], 1e-12)
+        self.widest = classes[:, -1]
+
+    def scales(self) -> list[Floats]:
+        """What rates are measured in: means of their widest classes, or the structure, if the shots bear it out."""
+        least = 0.5 / self.estimates.effective_shots
+        members = np.bincount(self.widest)
+        plain = np.maximum(np.bincount(self.widest, weights=self.rates) / members, least / members)[self.widest]
+        expected = (np.bincount(self.widest, weights=self.nominal) / members)[self.widest]
+        return [plain] if np.allclose(self.nominal, expected, rtol=1e-6) else [plain, plain * self.nominal / expected]
+
+    def priors(self, scale: Floats) -> _Priors:
+        """Rates measured in `scale`, what all others say of each."""
+        tree, shots = self.tree, self.estimates.effective_shots
+        values = self.rates / scale
+        prior = np.ones(len(scale))
+        scatters = np.full(len(tree.parents), 0.3)
+        for _ in range(_PASSES):
+            # The variance at the rate that is expected, not at the one that was met: else low ones would count more.
+            noise = (np.maximum(prior, 0.05) * scale + self.background) / shots / scale**2
+            scatters = _likeliest(tree, values, noise, scatters)
+            levels = self.correlated(tree.up(values, noise, scatters), noise, scatters, scale)
+            means, variances = tree.down(levels, scatters)
+            prior = np.where(np.isfinite(variances), means, 1.0)
+        likelihood = tree.log_likelihood(values, noise, scatters) - float(np.log(scale).sum())
+        return _Priors(means * scale, variances * scale**2, scatters, likelihood)
+
+    def correlated(
+        self, levels: list[tuple[Floats, Floats]], noise: Floats, scatters: Floats, scale: Floats
+    ) -> list[tuple[Floats, Floats]]:
+        """Means of classes with the variance that the blocks show: members that share detectors err together."""
+        influences, independent = self.influences / scale, noise
+        found = levels[:1]
+        for (_, variance), (mean, spread), parent, scatter in zip(
+            levels[:-1], levels[1:], self.tree.parents, scatters, strict=True
+        ):
+            share = spread[parent] / (variance + scatter**2)
+            influences = np.stack([np.bincount(parent, weights=share * row) for row in influences])
+            independent = np.bincount(parent, weights=share**2 * independent)
+            excess = np.maximum(self.estimates.variance_of(influences) - independent, 0.0)
+            found.append((mean, spread + excess))
+        return found
+
+
+def _likeliest(tree: "_Tree", values: Floats, noise: Floats, scatters: Floats) -> Floats:
+    """The scatters that make the values likeliest, one level after another; of those about as likely, the largest."""
+    scatters = scatters.copy()
+    for _ in range(_SWEEPS):
+        before = scatters.copy()
+        for level in range(len(scatters)):
+            tried = np.tile(scatters, (len(_SCATTERS), 1))
+            tried[:, level] = _SCATTERS
+            likelihoods = np.array([tree.log_likelihood(values, noise, each) for each in tried])
+            scatters = tried[int(np.flatnonzero(likelihoods >= likelihoods.max() - _ABOUT_AS_LIKELY)[-1])]
+        if np.array_equal(before, scatters):
+            break
+    return scatters
+
+
+class _Tree:
+    """Faults in classes in wider classes: normal variables; means travel up, and what others know down."""
+
+    def __init__(self, classes: NDArray[np.int64]) -> None:
+        self.parents = [classes[:, 0]]
+        for level in range(1, classes.shape[1]):
+            parent = np.zeros(int(classes[:, level - 1].max()) + 1, dtype=np.int64)
+            parent[classes[:, level - 1]] = classes[:, level]
+            self.parents.append(parent)
+
+    def up(self, values: Floats, noise: Floats, scatters: Floats) -> list[tuple[Floats, Floats]]:
+        """What each fault and each class is by what lies in it: mean and variance, for each level."""
+        found = [(values, noise)]
+        for parent, scatter in zip(self.parents, scatters, strict=True):
+            mean, variance = found[-1]
+            weight = 1 / (variance + scatter**2)
+            total = np.bincount(parent, weights=weight)
+            found.append((np.bincount(parent, weights=weight * mean) / total, 1 / total))
+        return found
+
+    def log_likelihood(self, values: Floats, noise: Floats, scatters: Floats) -> float:
+        """Of the values, every mean of the widest classes being as likely as every other."""
+        levels = self.up(values, noise, scatters)
+        found = 0.0
+        for (mean, variance), (above, spread), parent, scatter in zip(
+            levels[:-1], levels[1:], self.parents, scatters, strict=True
+        ):
+            weight = 1 / (variance + scatter**2)
+            found += 0.5 * float(np.log(weight).sum() - (weight * (mean - above[parent]) ** 2).sum())
+            found += 0.5 * float(np.log(spread).sum())
+        return found
+
+    def down(self, levels: list[tuple[Floats, Floats]], scatters: Floats) -> tuple[Floats, Floats]:
+        """What all others say of each fault: mean and variance, infinite where there are no others."""
+        top = len(levels) - 1
+        means, precisions = np.zeros(len(levels[top][0])), np.zeros(len(levels[top][0]))
+        for level in range(top - 1, -1, -1):
+            parent, scatter = self.parents[level], scatters[level]
+            own_mean, own_variance = levels[level]
+            weight = 1 / (own_variance + scatter**2)
+            # The parent by its other children, and by what it was told from above.
+            siblings = np.bincount(parent)[parent] > 1
+            total = np.where(siblings, 1 / levels[level + 1][1][parent] - weight, 0.0)
+            pull = np.where(
+                siblings, levels[level + 1][0][parent] / levels[level + 1][1][parent] - weight * own_mean, 0.0
+            )
+            precision = np.maximum(total, 0.0) + precisions[parent]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                means = np.where(precision > 0, (pull + precisions[parent] * means[parent]) / precision, 0.0)
+                variance = 1 / precision + scatter**2
+            precisions = 1 / variance
+        return means, variance
+
+
+def _posterior(
+    rates: Floats, background: Floats, shots: float, means: Floats, variances: Floats
+) -> tuple[Floats, Floats]:
+    """Posterior means, float64 (F,), and intervals, float64 (F, 2).
+
+    The prior of a rate is a gamma distribution, or w^(-1/2) where the others say nothing. What was met is as if a
+    Poisson count with a known background had been: normal where it is large, and right where next to nothing was met.
+    """
+    found = np.empty(len(rates)), np.empty((len(rates), 2))
+    for start in range(0, len(rates), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        count = np.maximum(shots * (rates[part] + background[part]), 0.0)
+        grid, density = _densities(count, background[part], shots, means[part], variances[part])
+        mass = np.cumsum(density, axis=1)
+        mass /= mass[:, -1:]
+        found[0][part] = (np.diff(mass, axis=1, prepend=0.0) * grid).sum(axis=1)
+        for side, share in enumerate((_TAIL, 1 - _TAIL)):
+            place = np.clip((mass < share).sum(axis=1), 1, _POINTS - 1)
+            row = np.arange(len(grid))
+            low, high = mass[row, place - 1], mass[row, place]
+            step = np.clip((share - low) / np.maximum(high - low, 1e-300), 0.0, 1.0)
+            found[1][part, side] = grid[row, place - 1] + step * (grid[row, place] - grid[row, place - 1])
+    return found
+
+
+def _densities(
+    count: Floats, background: Floats, shots: float, means: Floats, variances: Floats
+) -> tuple[Floats, Floats]:
+    """A grid of rates for each fault, float64 (faults, points), and their probabilities, not normalised."""
+    informed = np.isfinite(variances) & (means > 0)
+    flat_precision = np.zeros_like(means)
+    prior_precision = np.divide(1.0, variances, out=flat_precision, where=informed)
+    guess = count / shots - background
+    for _ in range(2):
+        precision = shots / (np.maximum(guess, 0.0) + background + 1 / shots)
+        guess = (precision * (count / shots - background) + prior_precision * means) / (precision + prior_precision)
+    spread = 1 / np.sqrt(precision + prior_precision)
+    low = np.maximum(guess - 7 * spread, 0.0)
+    high = np.maximum(guess, 0.0) + 7 * spread + 8 * np.minimum(1 / shots, spread)
+    # In the square root of the rate, in which w^(-1/2) is flat.
+    roots = np.sqrt(low)[:, None] + (np.sqrt(high) - np.sqrt(low))[:, None] * (np.arange(_POINTS) + 0.5) / _POINTS
+    grid = roots**2
+    with np.errstate(divide="ignore"):
+        log = np.log(2 * roots) - shots * grid + count[:, None] * np.log(np.maximum(grid + background[:, None], 1e-300))
+    shape = np.where(informed, means**2 * prior_precision, 0.5)
+    slope = np.where(informed, means * prior_precision, 0.0)
+    log += (shape - 1)[:, None] * np.log(grid) - slope[:, None] * grid
+    return grid, np.exp(log - log.max(axis=1, keepdims=True))
