@@ -2,6 +2,7 @@
 
 from quell.decoders.belief_propagation import BeliefPropagation
 from quell.decoders.edge_graph import EdgeGraph
+from quell.decoders.join_decompositions import join_equal_errors
 from quell.decoders.large_batches import LargeBatches
 from quell.decoders.ldpc_decoders import BPLSD, BPOSD
 from quell.decoders.post_selection import (
@@ -36,6 +37,7 @@ __all__ = [
     "StagedSampler",
     "TrueTSampler",
     "choose_confidence",
+    "join_equal_errors",
     "post_selection_stages",
     "pruned_model",
     "sample_stages",

@@ -1,7 +1,8 @@
 """The structure of a detector error model, apart from its probabilities: which sets of detectors are flipped together.
 
 What detection events can tell is the rate of each distinct set of detectors. Errors that flip the same set, whatever
-their observables and decompositions, are one *fault* here, and share its rate as they do in the model that was given.
+their observables and decompositions, are one *fault* here, and share its rate as they do in the model that was given;
+those that flip the same observables, too, are joined first.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import numpy as np
 import stim
 from numpy.typing import NDArray
 
+from quell.decoders.join_decompositions import join_equal_errors
 from quell.errors import InputError
 
 __all__ = ["MOST_DETECTORS", "FaultStructure", "probabilities_of", "rates_of"]
@@ -40,22 +42,26 @@ class FaultStructure:
     """The faults of a model: the distinct sets of detectors that its errors flip.
 
     Attributes:
-        dem: The model, flattened.
+        dem: The model, flattened, errors of the same effect joined (`join_equal_errors`).
         num_detectors: D.
+        num_observables: O.
         coordinates: Of the detectors, by number.
         detectors: int32 (F, K): what each fault flips, in order, filled up with -1; no two rows are equal.
         nominal: float64 (F,): the rates of the faults in the model that was given.
-        errors_faults: int64 (I,): the fault of each error of the flattened model, -1 where it flips no detector.
+        errors_faults: int64 (I,): the fault of each error of `dem`, -1 where it flips no detector.
         shares: float64 (I,): which share of its fault's rate each error has; 0 for those without a fault.
+        given_faults: int64 (G,): the fault of each error of the model that was given, flattened.
     """
 
     dem: stim.DetectorErrorModel
     num_detectors: int
+    num_observables: int
     coordinates: dict[int, list[float]]
     detectors: NDArray[np.int32]
     nominal: NDArray[np.float64]
     errors_faults: NDArray[np.int64]
     shares: NDArray[np.float64]
+    given_faults: NDArray[np.int64]
 
     @classmethod
     def of(cls, structure: stim.Circuit | stim.DetectorErrorModel) -> "FaultStructure":
@@ -71,14 +77,15 @@ class FaultStructure:
         Examples:
             >>> import stim
             >>> from quell.decoders.noise_learning.structure import FaultStructure
-            >>> dem = stim.DetectorErrorModel("error(.1) D0 L0 \\n error(.2) D0 D1 \\n error(.3) D0 ^ D1")
+            >>> dem = stim.DetectorErrorModel("error(.1) D0 L0 \\n error(.2) D0 D1 \\n error(.3) D0 D1 L0")
             >>> structure = FaultStructure.of(dem)
             >>> structure.detectors.tolist(), structure.errors_faults.tolist()
             ([[0, -1], [0, 1]], [0, 1, 1])
             >>> structure.model(structure.nominal).approx_equals(dem, atol=1e-12)
             True
         """
-        dem = _model_of(structure).flattened()
+        given = _model_of(structure).flattened()
+        dem = join_equal_errors(given)
         flips, probabilities = _errors(dem)
         known = sorted({row for row in flips if row}, key=lambda row: (len(row), row))
         if not known:
@@ -101,15 +108,18 @@ class FaultStructure:
         with np.errstate(invalid="ignore", divide="ignore"):
             shares = np.where(nominal[faults] > 0, rates / nominal[faults], 1 / members[faults])
         shares[faults < 0] = 0.0
+        given_flips, _ = _errors(given)
         width = len(largest)
         return cls(
             dem=dem,
             num_detectors=dem.num_detectors,
+            num_observables=dem.num_observables,
             coordinates=dem.get_detector_coordinates(),
             detectors=np.array([[*row] + [-1] * (width - len(row)) for row in known], dtype=np.int32),
             nominal=nominal,
             errors_faults=faults,
             shares=shares,
+            given_faults=np.array([number[row] if row else -1 for row in given_flips], dtype=np.int64),
         )
 
     @property
@@ -133,7 +143,7 @@ class FaultStructure:
         return found
 
     def model(self, rates: NDArray[np.float64]) -> stim.DetectorErrorModel:
-        """Returns the model with other rates: the same errors, decompositions, observables and coordinates.
+        """Returns the model with other rates: the errors of `dem`, with their decompositions, observables and tags.
 
         Errors that flip no detector keep their probability, of which detection events say nothing.
 
@@ -147,7 +157,7 @@ class FaultStructure:
             if instruction.type == "error":
                 probability = next(probabilities)
                 if probability == probability:
-                    model.append("error", probability, list(instruction.targets_copy()))
+                    model.append("error", probability, list(instruction.targets_copy()), tag=instruction.tag)
                     continue
             model.append(instruction)
         return model

@@ -41,7 +41,7 @@ def translation_classes(structure: FaultStructure) -> NDArray[np.int64]:
         ...                                  before_measure_flip_probability=0.01)
         >>> classes = translation_classes(FaultStructure.of(circuit))
         >>> len(classes), (classes.max(axis=0) + 1).tolist()
-        (21, [9, 6, 3])
+        (21, [9, 7, 3])
     """
     places = _places(structure)
     detectors = structure.detectors
