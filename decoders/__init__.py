@@ -5,6 +5,12 @@ from quell.decoders.edge_graph import EdgeGraph
 from quell.decoders.join_decompositions import join_equal_errors
 from quell.decoders.large_batches import LargeBatches
 from quell.decoders.ldpc_decoders import BPLSD, BPOSD
+from quell.decoders.noise_learning.learn import (
+    learn_detector_error_model,
+    learn_detector_error_model_with_intervals,
+)
+from quell.decoders.noise_learning.learned_noise import LearnedNoise
+from quell.decoders.noise_learning.learner import NoiseLearner
 from quell.decoders.post_selection import (
     PrunedModel,
     SoftOutputDecoder,
@@ -21,6 +27,7 @@ from quell.decoders.predecoder.confidence import choose_confidence
 from quell.decoders.predecoder.predecoded import PreDecoded
 from quell.decoders.predecoder.predecoder import PreDecoder
 from quell.decoders.registry import sinter_decoders
+from quell.decoders.windows.windowed import Windowed
 
 __all__ = [
     "BPLSD",
@@ -28,6 +35,8 @@ __all__ = [
     "BeliefPropagation",
     "EdgeGraph",
     "LargeBatches",
+    "LearnedNoise",
+    "NoiseLearner",
     "PosteriorMatching",
     "PreDecoded",
     "PreDecoder",
@@ -36,8 +45,11 @@ __all__ = [
     "StageSamples",
     "StagedSampler",
     "TrueTSampler",
+    "Windowed",
     "choose_confidence",
     "join_equal_errors",
+    "learn_detector_error_model",
+    "learn_detector_error_model_with_intervals",
     "post_selection_stages",
     "pruned_model",
     "sample_stages",

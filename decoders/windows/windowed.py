@@ -1,0 +1,292 @@
+"""`Windowed`: any decoder, on memories of any length, in windows that follow one another or in blocks side by side.
+
+The latency of a decoder that must see everything grows with the length of a computation; that of windows does not.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import sinter
+import stim
+from numpy.typing import NDArray
+
+from quell.decoders.posteriors import check_bit_packed
+from quell.decoders.predecoder.predecoded import check_inner
+from quell.decoders.settings import decoder_settings
+from quell.decoders.windows.model_decoders import Job
+from quell.decoders.windows.parts import read_parts
+from quell.decoders.windows.plan import Window, WindowPlan
+from quell.decoders.windows.pool import model_decoders
+from quell.decoders.windows.tiling import Box, Layers, block_boxes, sliding_boxes
+from quell.decoders.windows.ways_out import WaysOut
+from quell.decoders.windows.window_models import WindowModels
+from quell.errors import InputError, check_integer, check_known
+
+__all__ = ["AXES", "SCHEMES", "CompiledWindowed", "Windowed", "decode_windows", "plan_windows"]
+
+AXES = ("time", "space-time")
+SCHEMES = ("sliding", "parallel")
+_BYTES_AT_A_TIME = 1 << 28
+_FEWEST_IN_A_BLOCK = 1
+
+Lengths = int | tuple[int, ...]
+Decode = Callable[[Sequence[Job]], list[NDArray[np.uint8]]]
+
+
+class Windowed(sinter.Decoder):
+    """A decoder around another one, which gets to see one window of a memory at a time.
+
+    `scheme="sliding"`: each window commits its first `commit` layers of detectors and sees `buffer` more, whose
+    decoding it leaves to the next (overlapping recovery, Dennis et al., quant-ph/0110143). Any decoder can be inside.
+
+    `scheme="parallel"`: blocks of `commit` layers that see `buffer` layers on either side are decoded independently of
+    each other, and then the gaps between them (Skoric et al., arXiv:2209.08552; Tan et al., arXiv:2209.09219), so that
+    more workers decode faster however long the memory is. `axis="space-time"` lays such blocks in x and y too. The gap
+    between two blocks may be left with an odd number of events and no boundary; it then changes, at what that costs,
+    what the blocks have committed. For models of edges: errors of more than two detectors must be decomposed.
+
+    Layers are the distinct times of the detectors, their last coordinate; in space, their distinct x and y.
+
+    Args:
+        inner: A name that sinter knows, or a `sinter.Decoder`, a `PreDecoded` among them. In a window's model it meets
+            more observables than the memory has, one for each detector of the seam.
+        commit: Layers that a window commits, at least 1; for blocks in space and time two numbers may be given, in time
+            and in space.
+        buffer: Layers that it sees beyond, likewise; at least as many as an error reaches across, 1 in most memories.
+        axis: `"time"` or `"space-time"`.
+        scheme: `"sliding"` or `"parallel"`; blocks in space are parallel, whatever it says.
+        gap: Layers between blocks, likewise; None for as many as `commit`.
+        workers: Processes for a batch, when the decoder is used by itself. In a process that is itself one of several,
+            as sinter's workers are, it is 1, and a warning says so. It does not count as a setting in a sweep.
+
+    Raises:
+        InputError: An argument is outside its limits.
+
+    Examples:
+        >>> import stim
+        >>> from quell.decoders import Windowed
+        >>> circuit = stim.Circuit.generated("surface_code:rotated_memory_x", distance=3, rounds=30,
+        ...                                  after_clifford_depolarization=0.003)
+        >>> decoder = Windowed("pymatching", commit=3, buffer=3)
+        >>> compiled = decoder.compile_decoder_for_dem(dem=circuit.detector_error_model(decompose_errors=True))
+        >>> len(compiled.plan.windows), len(compiled.plan.models)
+        (10, 5)
+        >>> dets = circuit.compile_detector_sampler(seed=1).sample(20, bit_packed=True)
+        >>> compiled.decode_shots_bit_packed(bit_packed_detection_event_data=dets).shape
+        (20, 1)
+    """
+
+    def __init__(
+        self,
+        inner: str | sinter.Decoder = "pymatching",
+        *,
+        commit: Lengths,
+        buffer: Lengths,
+        axis: str = "time",
+        scheme: str = "sliding",
+        gap: Lengths | None = None,
+        workers: int = 1,
+    ) -> None:
+        check_inner(inner)
+        if not isinstance(inner, (str, sinter.Decoder)):
+            raise InputError(
+                "inner is a pymatching.Matching, which has one model, and every window has its own: pass "
+                "inner='pymatching'"
+            )
+        self.inner = inner
+        self.axis = check_known("axis", axis, AXES)
+        self.scheme = check_known("scheme", "parallel" if axis == "space-time" else scheme, SCHEMES)
+        self.commit = _lengths("commit", commit, self.axis, minimum=1)
+        self.buffer = _lengths("buffer", buffer, self.axis, minimum=0)
+        self.gap = _lengths("gap", commit if gap is None else gap, self.axis, minimum=1)
+        if gap is not None and self.scheme == "sliding":
+            raise InputError("gap is what lies between parallel blocks: leave it out, or pass scheme='parallel'")
+        self.workers = check_integer("workers", workers, minimum=1)
+
+    def settings_id(self) -> str:
+        """Returns every setting that changes an answer, the inner decoder's own among them."""
+        inner = self.inner if isinstance(self.inner, str) else decoder_settings(self.inner)
+        gap = f" gap={self.gap}" if self.scheme == "parallel" else ""
+        return f"{self.axis} {self.scheme} commit={self.commit} buffer={self.buffer}{gap} inner={inner}"
+
+    def plan(self, dem: stim.DetectorErrorModel) -> WindowPlan:
+        """Returns the windows of a model, and their models.
+
+        Raises:
+            InputError: The model cannot be decoded in such windows; the message says why.
+        """
+        return plan_windows(
+            dem, commit=self.commit, buffer=self.buffer, axis=self.axis, scheme=self.scheme, gap=self.gap
+        )
+
+    def compile_decoder_for_dem(self, *, dem: stim.DetectorErrorModel) -> "CompiledWindowed":
+        """Prepares for a model, as sinter asks.
+
+        Raises:
+            InputError: The model, or the inner decoder, cannot be used.
+        """
+        plan = self.plan(dem)
+        return CompiledWindowed(plan, model_decoders(self.inner, plan.models, workers=self.workers).decode)
+
+
+class CompiledWindowed(sinter.CompiledDecoder):
+    """A `Windowed` ready for one model.
+
+    Attributes:
+        plan: Its windows.
+    """
+
+    def __init__(self, plan: WindowPlan, decode: Decode) -> None:
+        self.plan = plan
+        self._decode = decode
+
+    def decode_shots_bit_packed(self, *, bit_packed_detection_event_data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns the predicted observables, uint8 (shots, ceil(O/8)), and a byte of discards if the inner decoder has.
+
+        Args:
+            bit_packed_detection_event_data: uint8 (shots, ceil(D/8)), in little-endian order.
+
+        Raises:
+            InputError: The events have another shape or type.
+        """
+        events = check_bit_packed(
+            "bit_packed_detection_event_data", bit_packed_detection_event_data, self.plan.num_detectors
+        )
+        size = max(1, _BYTES_AT_A_TIME // max(self.plan.num_detectors, 1))
+        parts = [self._some(events[start : start + size]) for start in range(0, max(len(events), 1), size)]
+        return np.concatenate(parts)
+
+    def _some(self, events: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        left = np.unpackbits(events, axis=1, count=self.plan.num_detectors, bitorder="little").view(np.bool_)
+        frame = np.zeros((len(events), self.plan.num_observables), dtype=np.bool_)
+        discards = np.zeros(len(events), dtype=np.uint8)
+        windows = self.plan.windows
+        start = 0
+        while start < len(windows):
+            stop = start + 1
+            while stop < len(windows) and windows[stop].stage == windows[start].stage:
+                stop += 1
+            discards |= decode_windows(windows[start:stop], self.plan.num_observables, self._decode, left, frame)
+            start = stop
+        packed = np.packbits(frame, axis=1, bitorder="little")
+        return np.concatenate([packed, discards[:, None]], axis=1) if discards.any() else packed
+
+
+def decode_windows(
+    windows: Sequence[Window],
+    num_observables: int,
+    decode: Decode,
+    left: NDArray[np.bool_],
+    frame: NDArray[np.bool_],
+) -> NDArray[np.uint8]:
+    """Decodes windows that are independent of each other, and writes down what they commit.
+
+    Args:
+        windows: Of one stage.
+        num_observables: O.
+        decode: What predicts the observables of windows' models.
+        left: bool (shots, D): the events that are left; those at seams are flipped here.
+        frame: bool (shots, O): the observables that were flipped, likewise.
+
+    Returns:
+        uint8 (shots,): 1 where a window discards a shot.
+
+    Raises:
+        InputError: A prediction has another shape.
+    """
+    jobs = [(window.model, np.packbits(left[:, window.detectors], axis=1, bitorder="little")) for window in windows]
+    discards = np.zeros(len(left), dtype=np.uint8)
+    for window, predicted in zip(windows, decode(jobs), strict=True):
+        count = num_observables + len(window.seam)
+        width = -(-count // 8)
+        if predicted.dtype != np.uint8 or predicted.shape not in ((len(left), width), (len(left), width + 1)):
+            raise InputError(
+                f"the inner decoder must return uint8 of shape ({len(left)}, {width}), or one byte more a shot for "
+                f"discards, got {predicted.dtype} of shape {predicted.shape}"
+            )
+        flips = np.unpackbits(predicted[:, :width], axis=1, count=count, bitorder="little").view(np.bool_)
+        frame ^= flips[:, :num_observables]
+        left[:, window.seam] ^= flips[:, num_observables:]
+        if predicted.shape[1] > width:
+            discards |= (predicted[:, width] != 0).astype(np.uint8)
+    return discards
+
+
+def plan_windows(
+    dem: stim.DetectorErrorModel,
+    *,
+    commit: Lengths,
+    buffer: Lengths,
+    axis: str = "time",
+    scheme: str = "sliding",
+    gap: Lengths | None = None,
+) -> WindowPlan:
+    """Returns the windows of a model; the arguments are those of `Windowed`.
+
+    Raises:
+        InputError: Detectors have no coordinates, the windows are larger than the memory, or cut an error so that it
+            cannot be told from others.
+
+    Examples:
+        >>> import stim
+        >>> from quell.decoders.windows.windowed import plan_windows
+        >>> circuit = stim.Circuit.generated("repetition_code:memory", distance=3, rounds=9,
+        ...                                  before_measure_flip_probability=0.01)
+        >>> plan = plan_windows(circuit.detector_error_model(), commit=2, buffer=2, scheme="parallel")
+        >>> [(window.stage, len(window.detectors), window.seam.tolist()) for window in plan.windows]
+        [(0, 8, [4, 5]), (0, 12, [6, 7, 12, 13]), (0, 8, [14, 15]), (1, 4, []), (1, 4, [])]
+    """
+    if not isinstance(dem, stim.DetectorErrorModel):
+        raise InputError(f"a stim.DetectorErrorModel is needed, got {type(dem).__name__}")
+    commits = _lengths("commit", commit, axis, minimum=1)
+    buffers = _lengths("buffer", buffer, axis, minimum=0)
+    gaps = _lengths("gap", commit if gap is None else gap, axis, minimum=1)
+    layers = Layers.of(dem, axis)
+    parts = read_parts(dem)
+    sizes = layers.sizes
+    _check_room(sizes, commits, buffers, axis)
+    ways_out = None
+    if scheme == "sliding":
+        boxes: list[Box] = sliding_boxes(sizes[0], commits[0], buffers[0])
+    else:
+        largest = int(np.diff(parts.part_starts).max(initial=0))
+        if largest > 2:
+            raise InputError(
+                f"an error of the model flips {largest} detectors and is not decomposed, which parallel windows cannot "
+                f"mend where they meet: make the model with decompose_errors=True, or pass scheme='sliding'"
+            )
+        boxes = block_boxes(sizes, _spread(commits, axis), _spread(gaps, axis), _spread(buffers, axis))
+        ways_out = WaysOut.of(parts)
+    models = WindowModels(parts, layers, ways_out)
+    windows = tuple(models.windows(boxes))
+    return WindowPlan(dem.num_detectors, dem.num_observables, windows, tuple(models.models), layers.numbers[0])
+
+
+def _check_room(sizes: tuple[int, ...], commits: tuple[int, ...], buffers: tuple[int, ...], axis: str) -> None:
+    """Refuses windows of which not even one fits."""
+    if not sizes or not sizes[0]:
+        return
+    names = ("rounds",) if axis == "time" else ("rounds", "columns")
+    room = sizes[:1] if axis == "time" else (sizes[0], max(sizes[1:]))
+    for name, have, commit, buffer in zip(names, room, commits, buffers, strict=True):
+        if buffer >= have or commit > have:
+            raise InputError(
+                f"commit={commit} and buffer={buffer} {name} are more than the {have} layers of detectors that this "
+                f"memory has: one window would see all of it, so use the inner decoder by itself, or pass smaller ones"
+            )
+
+
+def _lengths(name: str, value: Lengths, axis: str, *, minimum: int) -> tuple[int, ...]:
+    """One number for time, or two, for time and space."""
+    given: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    wanted = 1 if axis == "time" else 2
+    if len(given) > wanted:
+        raise InputError(f"{name} must be one number of layers in time for axis='time', got {value!r}")
+    numbers = tuple(check_integer(name, each, minimum=minimum) for each in given)
+    return numbers if len(numbers) == wanted else numbers * wanted
+
+
+def _spread(lengths: tuple[int, ...], axis: str) -> tuple[int, ...]:
+    """Those along each axis: time, and in space x and y."""
+    return lengths if axis == "time" else (lengths[0], lengths[1], lengths[1])
