@@ -77,6 +77,8 @@ def _share_out(probabilities: list[float], numbers: list[int], kept: list[int]) 
     for number, weight in zip(kept, own, strict=True):
         if even > 0:
             probabilities[number] = (1 - even ** (weight / sum(own))) / 2
+        else:  # an odd number is as likely as not, or likelier, and has no shares: the first gets all
+            probabilities[number] = (1 - even) / 2 if number == kept[0] else 0.0
 
 
 def _effect_and_parts(error: stim.DemInstruction) -> tuple[_Effect, int]:

@@ -72,6 +72,7 @@ def pooled_rates(
         [False, True]
     """
     background = _background(estimates, classes)
+    # A rate is about twice a probability: each of n shots with the fault adds 2/n to it, as one of n/2 trials would.
     means, variances = np.zeros(structure.num_faults), np.full(structure.num_faults, np.inf)
     scatters = {}
     if classes is not None:
@@ -82,7 +83,7 @@ def pooled_rates(
             best = max((group.priors(scale) for scale in group.scales()), key=lambda priors: priors.log_likelihood)
             means[chosen], variances[chosen] = best.means, best.variances
             scatters[int(size)] = best.scatters
-    rates, intervals = _posterior(estimates.rates, background, estimates.effective_shots, means, variances)
+    rates, intervals = _posterior(estimates.rates, background, estimates.effective_shots / 2, means, variances)
     return PooledRates(rates, intervals, scatters)
 
 
@@ -96,8 +97,7 @@ def _background(estimates: RateEstimates, classes: NDArray[np.int64] | None) -> 
 
     The variance of one fault has few blocks behind it; classes lend theirs.
     """
-    variances = estimates.variances
-    rates = np.maximum(estimates.rates, 0.0)
+    variances = estimates.variances * estimates.effective_shots / 2 - estimates.rates
     if classes is not None:
         own = max(len(estimates.weights) - 1, 1)
         for level in classes.T[:2]:
@@ -105,7 +105,7 @@ def _background(estimates: RateEstimates, classes: NDArray[np.int64] | None) -> 
             mean = (np.bincount(level, weights=variances) / members)[level]
             others = own * np.minimum(members - 1, 1)[level]
             variances = (own * variances + others * mean) / (own + others)
-    return np.asarray(np.maximum(variances * estimates.effective_shots - rates, 0.0), dtype=np.float64)
+    return np.asarray(np.maximum(variances, 0.0), dtype=np.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ class _Group:
 
     def priors(self, scale: Floats) -> _Priors:
         """Rates measured in `scale`, what all others say of each."""
-        tree, shots = self.tree, self.estimates.effective_shots
+        tree, shots = self.tree, self.estimates.effective_shots / 2  # each with the fault adds 2/n to its rate
         values = self.rates / scale
         prior = np.ones(len(scale))
         scatters = np.full(len(tree.parents), 0.3)
@@ -169,7 +169,7 @@ class _Group:
         ):
             share = spread[parent] / (variance + scatter**2)
             influences = np.stack([np.bincount(parent, weights=share * row) for row in influences])
-            independent = np.bincount(parent, weights=share**2 * independent)
+            independent = np.bincount(parent, weights=share**2 * independent).astype(np.float64)
             excess = np.maximum(self.estimates.variance_of(influences) - independent, 0.0)
             found.append((mean, spread + excess))
         return found
@@ -232,10 +232,10 @@ class _Tree:
             weight = 1 / (own_variance + scatter**2)
             # The parent by its other children, and by what it was told from above.
             siblings = np.bincount(parent)[parent] > 1
-            total = np.where(siblings, 1 / levels[level + 1][1][parent] - weight, 0.0)
-            pull = np.where(
-                siblings, levels[level + 1][0][parent] / levels[level + 1][1][parent] - weight * own_mean, 0.0
-            )
+            share = weight / np.bincount(parent, weights=weight)[parent]
+            above = 1 / levels[level + 1][1][parent]
+            total = np.where(siblings, (1 - share) * above, 0.0)
+            pull = np.where(siblings, above * (levels[level + 1][0][parent] - share * own_mean), 0.0)
             precision = np.maximum(total, 0.0) + precisions[parent]
             with np.errstate(divide="ignore", invalid="ignore"):
                 means = np.where(precision > 0, (pull + precisions[parent] * means[parent]) / precision, 0.0)
@@ -260,12 +260,14 @@ def _posterior(
         mass = np.cumsum(density, axis=1)
         mass /= mass[:, -1:]
         found[0][part] = (np.diff(mass, axis=1, prepend=0.0) * grid).sum(axis=1)
+        row, roots = np.arange(len(grid)), np.sqrt(grid)
+        width = roots[:, 1] - roots[:, 0]
+        before = mass - np.diff(mass, axis=1, prepend=0.0)
         for side, share in enumerate((_TAIL, 1 - _TAIL)):
-            place = np.clip((mass < share).sum(axis=1), 1, _POINTS - 1)
-            row = np.arange(len(grid))
-            low, high = mass[row, place - 1], mass[row, place]
+            place = np.minimum((mass < share).sum(axis=1), _POINTS - 1)
+            low, high = before[row, place], mass[row, place]
             step = np.clip((share - low) / np.maximum(high - low, 1e-300), 0.0, 1.0)
-            found[1][part, side] = grid[row, place - 1] + step * (grid[row, place] - grid[row, place - 1])
+            found[1][part, side] = (roots[row, place] + (step - 0.5) * width) ** 2
     return found
 
 
@@ -273,22 +275,22 @@ def _densities(
     count: Floats, background: Floats, shots: float, means: Floats, variances: Floats
 ) -> tuple[Floats, Floats]:
     """A grid of rates for each fault, float64 (faults, points), and their probabilities, not normalised."""
-    informed = np.isfinite(variances) & (means > 0)
-    flat_precision = np.zeros_like(means)
-    prior_precision = np.divide(1.0, variances, out=flat_precision, where=informed)
-    guess = count / shots - background
-    for _ in range(2):
-        precision = shots / (np.maximum(guess, 0.0) + background + 1 / shots)
-        guess = (precision * (count / shots - background) + prior_precision * means) / (precision + prior_precision)
-    spread = 1 / np.sqrt(precision + prior_precision)
-    low = np.maximum(guess - 7 * spread, 0.0)
-    high = np.maximum(guess, 0.0) + 7 * spread + 8 * np.minimum(1 / shots, spread)
+    informed = np.isfinite(variances)
+    variances = np.where(informed, variances, 1.0)
+    means = np.maximum(means, np.sqrt(variances / 2))
+    shape, slope = np.where(informed, means**2 / variances, 0.5), np.where(informed, means / variances, 0.0)
+    # Where the density of the logarithm is highest, and how wide it is there.
+    total, excess = shots + slope, (shots + slope) * background - count - shape
+    root = np.sqrt(excess**2 + 4 * total * shape * background)
+    other = 2 * shape * background / np.maximum(root + excess, 1e-300)
+    mode = np.maximum(np.where(excess < 0, (root - excess) / (2 * total), other), 1e-300)
+    curve = total * mode - count * mode * background / (mode + background + 1e-300) ** 2
+    half = 1 / np.sqrt(curve)
+    low, high = mode * np.maximum(1 - 7 * half, 0.0), mode * (1 + 7 * half) + 8 / total
     # In the square root of the rate, in which w^(-1/2) is flat.
     roots = np.sqrt(low)[:, None] + (np.sqrt(high) - np.sqrt(low))[:, None] * (np.arange(_POINTS) + 0.5) / _POINTS
     grid = roots**2
     with np.errstate(divide="ignore"):
         log = np.log(2 * roots) - shots * grid + count[:, None] * np.log(np.maximum(grid + background[:, None], 1e-300))
-    shape = np.where(informed, means**2 * prior_precision, 0.5)
-    slope = np.where(informed, means * prior_precision, 0.0)
     log += (shape - 1)[:, None] * np.log(grid) - slope[:, None] * grid
     return grid, np.exp(log - log.max(axis=1, keepdims=True))

@@ -12,7 +12,7 @@ import stim
 from numpy.typing import NDArray
 
 from quell.decoders.join_decompositions import join_equal_errors
-from quell.errors import InputError
+from quell.errors import CircuitError, InputError
 
 __all__ = ["MOST_DETECTORS", "FaultStructure", "probabilities_of", "rates_of"]
 
@@ -47,7 +47,8 @@ class FaultStructure:
         num_observables: O.
         coordinates: Of the detectors, by number.
         detectors: int32 (F, K): what each fault flips, in order, filled up with -1; no two rows are equal.
-        nominal: float64 (F,): the rates of the faults in the model that was given.
+        nominal: float64 (F,): the rates of the faults in the model that was given, in which probabilities above 0.49
+            count as that.
         errors_faults: int64 (I,): the fault of each error of `dem`, -1 where it flips no detector.
         shares: float64 (I,): which share of its fault's rate each error has; 0 for those without a fault.
         given_faults: int64 (G,): the fault of each error of the model that was given, flattened.
@@ -73,6 +74,7 @@ class FaultStructure:
 
         Raises:
             InputError: There are no errors that flip detectors, or one flips more than `MOST_DETECTORS`.
+            CircuitError: The circuit has no model, for example because a detector is not deterministic.
 
         Examples:
             >>> import stim
@@ -173,7 +175,11 @@ def _model_of(structure: object) -> stim.DetectorErrorModel:
     try:
         return structure.detector_error_model(decompose_errors=True, approximate_disjoint_errors=True)
     except ValueError:
+        pass
+    try:
         return structure.detector_error_model(approximate_disjoint_errors=True)
+    except ValueError as error:
+        raise CircuitError(f"the circuit has no detector error model: {error}") from error
 
 
 def _errors(dem: stim.DetectorErrorModel) -> tuple[list[tuple[int, ...]], NDArray[np.float64]]:

@@ -48,7 +48,7 @@ def translation_classes(structure: FaultStructure) -> NDArray[np.int64]:
     there = detectors >= 0
     own = places[detectors]  # of what is filled up, any
     around = _surroundings(structure, places)[detectors]
-    order = np.lexsort(places.T[::1])
+    order = np.lexsort(np.rint(places * _GRID).T)
     rank = np.empty(len(places), dtype=np.int64)
     rank[order] = np.arange(len(places))
     first = np.where(there, rank[detectors], len(places)).argmin(axis=1)
@@ -59,8 +59,8 @@ def translation_classes(structure: FaultStructure) -> NDArray[np.int64]:
     return np.stack([np.unique(key, return_inverse=True)[1].reshape(-1) for key in keys], axis=1).astype(np.int64)
 
 
-def _places(structure: FaultStructure) -> NDArray[np.int64]:
-    """int64 (D, coordinates): where each detector is, on a fine grid."""
+def _places(structure: FaultStructure) -> NDArray[np.float64]:
+    """float64 (D, coordinates): where each detector is."""
     number = structure.num_detectors
     lengths = [len(structure.coordinates.get(d, ())) for d in range(number)]
     longest = max(lengths)
@@ -72,11 +72,10 @@ def _places(structure: FaultStructure) -> NDArray[np.int64]:
             f"write DETECTOR(x, y, t) in the circuit, give classes of your own, or learn each error by itself with "
             f"classes=None"
         )
-    values = np.array([structure.coordinates[d] for d in range(number)], dtype=np.float64)
-    return np.rint(values * _GRID).astype(np.int64)
+    return np.array([structure.coordinates[d] for d in range(number)], dtype=np.float64).reshape(number, longest)
 
 
-def _surroundings(structure: FaultStructure, places: NDArray[np.int64]) -> Hashes:
+def _surroundings(structure: FaultStructure, places: NDArray[np.float64]) -> Hashes:
     """uint64 (D,): a hash of what the faults of each detector look like from there."""
     detectors = structure.detectors
     there = detectors >= 0
@@ -90,11 +89,12 @@ def _surroundings(structure: FaultStructure, places: NDArray[np.int64]) -> Hashe
     return found
 
 
-def _hash(places: NDArray[np.int64]) -> Hashes:
-    """uint64 (…): of int64 (…, coordinates)."""
+def _hash(places: NDArray[np.float64]) -> Hashes:
+    """uint64 (…): of float64 (…, coordinates), on a fine grid: differences, that equal ones are equal."""
+    steps = np.rint(places * _GRID).astype(np.int64)
     found = np.zeros(places.shape[:-1], dtype=np.uint64)
-    for axis in range(places.shape[-1]):
-        found = _mix(found + places[..., axis].astype(np.uint64))
+    for axis in range(steps.shape[-1]):
+        found = _mix(found + steps[..., axis].astype(np.uint64))
     return found
 
 

@@ -12,8 +12,9 @@ import stim
 from numpy.typing import NDArray
 
 from quell.decoders.predecoder.predecoded import compiled_inner
+from quell.errors import InputError
 
-__all__ = ["Job", "ModelDecoders", "SerialDecoders", "compile_models", "in_a_worker"]
+__all__ = ["Job", "ModelDecoders", "SerialDecoders", "compile_models", "in_a_worker", "read_predictions"]
 
 Job: TypeAlias = tuple[int, NDArray[np.uint8]]  # the number of a model, and events, uint8 (shots, ceil(D/8))
 
@@ -80,6 +81,38 @@ class SerialDecoders:
             self._compiled[model].decode_shots_bit_packed(bit_packed_detection_event_data=events)
             for model, events in jobs
         ]
+
+
+def read_predictions(
+    predicted: NDArray[np.uint8], num_shots: int, num_observables: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """Returns the observables that a decoder predicts, and which shots it discards, or None if it does not say.
+
+    Args:
+        predicted: uint8 (shots, ceil(O/8)), bit-packed in little-endian order, or one byte more.
+        num_shots: How many shots there were.
+        num_observables: O.
+
+    Returns:
+        bool (shots, O), and bool (shots,) or None.
+
+    Raises:
+        InputError: The predictions have another shape or type.
+
+    Examples:
+        >>> import numpy as np
+        >>> from quell.decoders.windows.model_decoders import read_predictions
+        >>> [found.tolist() for found in read_predictions(np.array([[0b10, 1]], dtype=np.uint8), 1, 2)]
+        [[[False, True]], [True]]
+    """
+    width = -(-num_observables // 8)
+    if predicted.dtype != np.uint8 or predicted.shape not in ((num_shots, width), (num_shots, width + 1)):
+        raise InputError(
+            f"the inner decoder must return uint8 of shape ({num_shots}, {width}), or one byte more a shot for "
+            f"discards, got {predicted.dtype} of shape {predicted.shape}"
+        )
+    flips = np.unpackbits(predicted[:, :width], axis=1, count=num_observables, bitorder="little").view(np.bool_)
+    return flips, predicted[:, width] != 0 if predicted.shape[1] > width else None
 
 
 def in_a_worker() -> bool:

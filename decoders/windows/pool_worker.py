@@ -1,13 +1,15 @@
 """A process of a `WindowPool`, started as a module of quell; it never imports the user's `__main__`.
 
-It talks with the pool over one socket, and ends when that closes, because the pool ended in whatever way. It is sent
+It talks with the pool over one socket, and ends at once when that closes, because the pool did in whatever way. It gets
 `(pickled decoder, models)` once, answers `("ready", warnings)`, and from then on turns `(model, events)` into
 `("done", predictions)`. Instead of any answer it may send `("failed", pickled error or None, text, traceback)`.
 """
 
 import os
+import queue
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from multiprocessing.connection import Connection
@@ -29,12 +31,11 @@ def main(descriptor: int) -> None:
     connection = Connection(descriptor)
     os.set_inheritable(descriptor, False)
     os.register_at_fork(after_in_child=connection.close)  # a child of a decoder has no part in this
+    requests: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(connection, requests), daemon=True).start()
     decoders: list[sinter.CompiledDecoder] = []
     while True:
-        try:
-            request = connection.recv()
-        except (EOFError, OSError):
-            return
+        request = requests.get()
         try:
             answer: tuple[Any, ...] = _decoded(decoders, *request) if decoders else _compiled(decoders, *request)
         except BaseException as error:
@@ -42,7 +43,16 @@ def main(descriptor: int) -> None:
         try:
             connection.send(answer)
         except OSError:
-            return
+            os._exit(0)
+
+
+def _read(connection: Connection, requests: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+    """Reads in a thread of its own, so that the end of the pool is noticed in the middle of a batch too."""
+    while True:
+        try:
+            requests.put(connection.recv())
+        except (EOFError, OSError):
+            os._exit(0)
 
 
 def _compiled(decoders: list[sinter.CompiledDecoder], inner: bytes, models: list[str]) -> tuple[str, Any]:

@@ -65,9 +65,9 @@ class WaysOut:
         keys = first * nodes + second
         flips = np.zeros((nodes, parts.num_observables), dtype=np.bool_)
         for node in np.argsort(distances, kind="stable"):
-            previous = before[node]
+            previous = int(before[node])
             if previous >= 0:
-                edge = np.searchsorted(keys, min(node, previous) * nodes + max(node, previous))
+                edge = np.searchsorted(keys, min(int(node), previous) * nodes + max(int(node), previous))
                 flips[node] = flips[previous] ^ table[effects[edge]]
         return cls(distances[:boundary], flips[:boundary])
 
@@ -78,7 +78,9 @@ def _edges(parts: Parts) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[
     first = parts.detectors[parts.part_starts[:-1]]
     second = np.where(sizes == 2, parts.detectors[parts.part_starts[1:] - 1], parts.num_detectors)
     of_part = np.repeat(parts.probabilities, np.diff(parts.error_starts))
-    kinds, place = np.unique(np.stack([first, second, parts.effects]), axis=1, return_inverse=True)
+    nodes, num_effects = parts.num_detectors + 1, len(parts.observables)
+    keys, place = np.unique((first * nodes + second) * num_effects + parts.effects, return_inverse=True)
+    kinds = np.stack([keys // num_effects // nodes, keys // num_effects % nodes, keys % num_effects])
     logs = np.log1p(-2 * np.minimum(of_part, 0.5 - 1e-9))
     probabilities = -np.expm1(np.bincount(place.reshape(-1), weights=logs)) / 2
     order = np.lexsort((-probabilities, kinds[1], kinds[0]))

@@ -6,6 +6,7 @@ explains; where that can be, a detector has a *way out*, which changes in hindsi
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 
@@ -20,6 +21,8 @@ from quell.decoders.windows.ways_out import WaysOut
 from quell.errors import InputError
 
 __all__ = ["WindowModels"]
+
+_HEAVIEST = 600.0  # of a way out: exp(-600) is a probability still
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -45,12 +48,12 @@ class WindowModels:
     Args:
         parts: Of the whole model.
         layers: Of its detectors.
-        ways_out: For closed windows; None where none is left with an odd number of events.
     """
 
-    def __init__(self, parts: Parts, layers: Layers, ways_out: WaysOut | None) -> None:
-        self.layers, self.ways_out = layers, ways_out
+    def __init__(self, parts: Parts, layers: Layers) -> None:
+        self.layers = layers
         self.times = layers.numbers[0]
+        self.graphlike = bool(np.diff(parts.part_starts).max(initial=0) <= 2)
         self.parts, self.error_layers, self.reach = _sorted_by_layer(parts, self.times)
         self.order = np.lexsort((np.arange(parts.num_detectors), *layers.coordinates.T[:-1][::-1], self.times))
         self.rank = np.empty_like(self.order)
@@ -62,6 +65,16 @@ class WindowModels:
         self.local = np.full(parts.num_detectors, -1, dtype=np.int64)
         self.models: list[stim.DetectorErrorModel] = []
         self.numbers: dict[bytes, int] = {}
+        self.closed: dict[bytes, Ints] = {}
+
+    @functools.cached_property
+    def _ways_out(self) -> WaysOut:
+        return WaysOut.of(self.parts)
+
+    @functools.cached_property
+    def _components(self) -> Ints:
+        """int64 (D,): a number for each connected part of the graph of the whole model."""
+        return _components(self.parts.part_starts, self.parts.detectors, len(self.done))
 
     def windows(self, boxes: Iterable[Box]) -> list[Window]:
         """Returns the windows of boxes that are ordered by stage."""
@@ -97,9 +110,11 @@ class WindowModels:
             cut = self._cut(box.sees[0])
             seam = self._seam(cut, box, owner)
             key = self._key(cut, detectors, seam)
+            exits = self._exits(cut, detectors, key)
+            key += repr(exits).encode()
             if key not in self.numbers:
                 self.numbers[key] = len(self.models)
-                self.models.append(self._model(cut, detectors, seam))
+                self.models.append(self._model(cut, detectors, seam, exits))
             return Window(box.stage, detectors, self.numbers[key], seam, region, box.sees[0][1] - 1)
         finally:
             self.view[detectors], self.region[region] = False, False
@@ -132,8 +147,8 @@ class WindowModels:
         if len(taken):
             in_time, *in_space = _reach(self.parts, self.layers)
             raise InputError(
-                f"an error that flips D{int(taken[0])} reaches over the gap between two blocks: commit and gap must be at "
-                f"least {in_time} in time" + (f" and {max(in_space)} in space" if in_space else "")
+                f"an error that flips D{int(taken[0])} reaches over the gap between two blocks: commit and gap must be "
+                f"at least {in_time} in time" + (f" and {max(in_space)} in space" if in_space else "")
             )
         self._check_in_sight(cut, box, outside[~self.view[outside]])
         seam = np.unique(self.rank[outside])
@@ -148,17 +163,51 @@ class WindowModels:
         ][0]
         start, stop = self.parts.part_starts[cut.parts.start + part : cut.parts.start + part + 2]
         names = ", ".join(f"D{d}" for d in self.parts.detectors[start:stop])
-        beyond = [
-            max(low - int(numbers[detector]), int(numbers[detector]) - high + 1)
-            for numbers, (low, high) in zip(self.layers.numbers, box.commits, strict=True)
-        ]
+        in_time, *in_space = _reach(self.parts, self.layers)
         raise InputError(
             f"the error {names} is committed by a window that does not see D{detector}, so that it cannot be told from "
-            f"errors with other effects across the seam: the buffer must be at least {max(beyond)}"
+            f"errors with other effects across the seam: errors of this model reach over {in_time} layers in time"
+            + (f" and {max(in_space)} in space" if in_space else "")
+            + ", and the buffer must be at least that"
         )
 
+    def _closed(self, cut: _Cut, detectors: Ints) -> Ints:
+        """int64 (n,): numbers of the connected parts of a window that have no boundary, -1 for detectors of others."""
+        of_target = self._part_of_target(cut)
+        chosen = np.flatnonzero(cut.seen & cut.kept[of_target])
+        ends = self.local[self.parts.detectors[cut.targets][chosen]]
+        starts = np.flatnonzero(np.diff(of_target[chosen], prepend=-1))
+        starts = np.append(starts, len(ends))
+        labels = _components(starts, ends, len(detectors))
+        open_ones = labels[ends[starts[:-1][np.diff(starts) == 1]]]
+        return np.where(np.isin(labels, open_ones), -1, labels)
+
+    def _exits(self, cut: _Cut, detectors: Ints, key: bytes) -> dict[tuple[_Part, ...], float]:
+        """Ways out where a closed part of a window may hold an odd number of events, as errors of the window.
+
+        It may if its part of the whole graph has other detectors that are not committed: else it has all events left.
+        """
+        if not self.graphlike:
+            return {}
+        if key not in self.closed:
+            self.closed[key] = self._closed(cut, detectors)
+        labels = self.closed[key]
+        places = np.flatnonzero(labels >= 0)
+        if not len(places):
+            return {}
+        left = np.bincount(self._components[~self.done], minlength=int(self._components.max()) + 1)
+        odd = left[self._components[detectors[places]]] > np.bincount(labels[places])[labels[places]]
+        found: dict[tuple[_Part, ...], float] = {}
+        for place in places[odd].tolist():
+            detector = detectors[place]
+            # What is left to later windows flips nothing yet.
+            flips = np.flatnonzero(self._ways_out.flips[detector] & self.region[detector])
+            weight = min(float(self._ways_out.weights[detector].round(6)), _HEAVIEST)
+            found[(((place,), tuple(flips.tolist())),)] = float(1 / (1 + np.exp(weight)))
+        return found
+
     def _key(self, cut: _Cut, detectors: Ints, seam: Ints) -> bytes:
-        """A hash of all that a model is made of, the same for windows that are translations of each other."""
+        """A hash of what a model is made of but ways out, the same for windows that are translations of each other."""
         parts = self.parts
         of_target = self._part_of_target(cut)
         targets = parts.detectors[cut.targets]
@@ -177,9 +226,6 @@ class WindowModels:
         content = hashlib.sha256(np.array(total, dtype=np.uint64).tobytes())
         content.update(self._places(detectors).tobytes())
         content.update(self.local[seam].tobytes())
-        if self.ways_out is not None:
-            content.update(self.ways_out.weights[detectors].round(6).tobytes())
-            content.update(self.ways_out.flips[detectors].tobytes())
         return content.digest()
 
     def _places(self, detectors: Ints) -> NDArray[np.float64]:
@@ -189,10 +235,10 @@ class WindowModels:
             places[:, -1] = np.round(places[:, -1] - places[0, -1], 9)
         return places
 
-    def _model(self, cut: _Cut, detectors: Ints, seam: Ints) -> stim.DetectorErrorModel:
-        errors = self._merged(cut, seam)
-        if self.ways_out is not None:
-            errors |= self._ways_out(errors, detectors)
+    def _model(
+        self, cut: _Cut, detectors: Ints, seam: Ints, exits: dict[tuple[_Part, ...], float]
+    ) -> stim.DetectorErrorModel:
+        errors = self._merged(cut, seam) | exits
         num_observables = self.parts.num_observables + len(seam)
         lines = [
             f"error({probability!r}) " + " ^ ".join(_text(part) for part in parts)
@@ -227,33 +273,15 @@ class WindowModels:
                 found[key] = p + q - 2 * p * q
         return found
 
-    def _ways_out(self, errors: dict[tuple[_Part, ...], float], detectors: Ints) -> dict[tuple[_Part, ...], float]:
-        """Ways out for the detectors of connected parts of a model that have no boundary."""
-        assert self.ways_out is not None
-        edges = {part[0] for error in errors for part in error}
-        closed = _closed(len(detectors), edges)
-        found: dict[tuple[_Part, ...], float] = {}
-        for number in np.flatnonzero(closed):
-            detector = detectors[number]
-            flips = tuple(np.flatnonzero(self.ways_out.flips[detector]).tolist())
-            weight = min(float(self.ways_out.weights[detector].round(6)), 600.0)
-            found[(((int(number),), flips),)] = float(1 / (1 + np.exp(weight)))
-        return found
 
-
-def _closed(number: int, edges: set[tuple[int, ...]]) -> Flags:
-    """bool (number,): detectors of connected parts without boundary, those without any edge left out."""
+def _components(starts: Ints, ends: Ints, number: int) -> Ints:
+    """int64 (number,): which connected part each node is in, of a graph of edges with one end or two."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    pairs = np.array([edge for edge in edges if len(edge) == 2], dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(number, number))
-    labels = connected_components(graph, directed=False)[1]
-    open_ones = np.unique(labels[[edge[0] for edge in edges if len(edge) == 1]])
-    found = ~np.isin(labels, open_ones)
-    alone = np.ones(number, dtype=np.bool_)
-    alone[pairs.reshape(-1)] = False
-    return np.asarray(found & ~alone, dtype=np.bool_)
+    first = starts[:-1][np.diff(starts) == 2]
+    graph = coo_array((np.ones(len(first), dtype=np.int8), (ends[first], ends[first + 1])), shape=(number, number))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def _reach(parts: Parts, layers: Layers) -> list[int]:

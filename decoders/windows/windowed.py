@@ -18,8 +18,8 @@ from quell.decoders.windows.model_decoders import Job
 from quell.decoders.windows.parts import read_parts
 from quell.decoders.windows.plan import Window, WindowPlan
 from quell.decoders.windows.pool import model_decoders
+from quell.decoders.windows.stream import WindowedStream
 from quell.decoders.windows.tiling import Box, Layers, block_boxes, sliding_boxes
-from quell.decoders.windows.ways_out import WaysOut
 from quell.decoders.windows.window_models import WindowModels
 from quell.errors import InputError, check_integer, check_known
 
@@ -129,6 +129,14 @@ class Windowed(sinter.Decoder):
         plan = self.plan(dem)
         return CompiledWindowed(plan, model_decoders(self.inner, plan.models, workers=self.workers).decode)
 
+    def stream(self, dem: stim.DetectorErrorModel, *, num_shots: int = 1) -> WindowedStream:
+        """Returns shots that are decoded while their events come in, layer by layer.
+
+        Raises:
+            InputError: The model, or the inner decoder, cannot be used, or the number of shots is less than one.
+        """
+        return self.compile_decoder_for_dem(dem=dem).stream(num_shots=num_shots)
+
 
 class CompiledWindowed(sinter.CompiledDecoder):
     """A `Windowed` ready for one model.
@@ -140,6 +148,14 @@ class CompiledWindowed(sinter.CompiledDecoder):
     def __init__(self, plan: WindowPlan, decode: Decode) -> None:
         self.plan = plan
         self._decode = decode
+
+    def stream(self, *, num_shots: int = 1) -> WindowedStream:
+        """Returns shots that are decoded while their events come in, layer by layer.
+
+        Raises:
+            InputError: The number of shots is less than one.
+        """
+        return WindowedStream(self.plan, self._decode, num_shots)
 
     def decode_shots_bit_packed(self, *, bit_packed_detection_event_data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns the predicted observables, uint8 (shots, ceil(O/8)), and a byte of discards if the inner decoder has.
@@ -246,7 +262,6 @@ def plan_windows(
     parts = read_parts(dem)
     sizes = layers.sizes
     _check_room(sizes, commits, buffers, axis)
-    ways_out = None
     if scheme == "sliding":
         boxes: list[Box] = sliding_boxes(sizes[0], commits[0], buffers[0])
     else:
@@ -257,8 +272,7 @@ def plan_windows(
                 f"mend where they meet: make the model with decompose_errors=True, or pass scheme='sliding'"
             )
         boxes = block_boxes(sizes, _spread(commits, axis), _spread(gaps, axis), _spread(buffers, axis))
-        ways_out = WaysOut.of(parts)
-    models = WindowModels(parts, layers, ways_out)
+    models = WindowModels(parts, layers)
     windows = tuple(models.windows(boxes))
     return WindowPlan(dem.num_detectors, dem.num_observables, windows, tuple(models.models), layers.numbers[0])
 

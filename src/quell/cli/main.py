@@ -18,6 +18,7 @@ from quell.cli.codes import codes
 from quell.cli.cultivate import cultivate
 from quell.cli.demo import demo
 from quell.cli.flip_rate import train_flip_rate
+from quell.cli.learn import learn
 from quell.cli.mitigate import mitigate
 from quell.cli.predecoder import train_predecoder
 from quell.cli.rare import rare
@@ -48,6 +49,7 @@ app.command(circuit)
 app.command(cultivate)
 app.command(search)
 app.command(codes)
+app.command(learn)
 app.command(mitigate)
 app.command(train_flip_rate)
 app.command(train_predecoder)
