@@ -6,7 +6,7 @@ less likely, than they are. Where errors flip the same detectors and observables
 the decomposition with the fewest parts.
 """
 
-import collections
+import math
 
 import stim
 
@@ -14,7 +14,7 @@ from quell.errors import InputError
 
 __all__ = ["join_equal_errors"]
 
-_Effect = tuple[frozenset[int], frozenset[int]]  # detectors and observables that are flipped
+_Part = tuple[int, ...]
 
 
 def join_equal_errors(dem: stim.DetectorErrorModel) -> stim.DetectorErrorModel:
@@ -43,53 +43,60 @@ def join_equal_errors(dem: stim.DetectorErrorModel) -> stim.DetectorErrorModel:
     flat = dem.flattened()
     instructions = [each for each in (flat[i] for i in range(len(flat))) if isinstance(each, stim.DemInstruction)]
     errors = [each for each in instructions if each.type == "error"]
-    effects, parts = zip(*map(_effect_and_parts, errors), strict=True) if errors else ((), ())
-    fewest: dict[_Effect, int] = {}
-    members: dict[_Effect, list[int]] = collections.defaultdict(list)
-    for number, (effect, count) in enumerate(zip(effects, parts, strict=True)):
-        fewest[effect] = min(count, fewest.get(effect, count))
-        members[effect].append(number)
-    probabilities = [error.args_copy()[0] for error in errors]
-    for effect, numbers in members.items():
-        if len(numbers) > 1:
-            _share_out(probabilities, numbers, [n for n in numbers if parts[n] == fewest[effect]])
+    parts = [_parts(error) for error in errors]
+    members: dict[frozenset[int], dict[tuple[_Part, ...], list[int]]] = {}
+    for number, own in enumerate(parts):
+        members.setdefault(_effect(own), {}).setdefault(tuple(sorted(own)), []).append(number)
+    probabilities: dict[int, float] = {}
+    for ways in members.values():
+        probabilities |= _joined(ways, [error.args_copy()[0] for error in errors])
     joined = stim.DetectorErrorModel()
-    number = 0
+    number = -1
     for instruction in instructions:
         if instruction.type != "error":
             joined.append(instruction)
             continue
-        if parts[number] == fewest[effects[number]]:
-            joined.append("error", probabilities[number], list(instruction.targets_copy()), tag=instruction.tag)
         number += 1
+        if number in probabilities:
+            joined.append("error", probabilities[number], list(instruction.targets_copy()), tag=instruction.tag)
     return joined
 
 
-def _share_out(probabilities: list[float], numbers: list[int], kept: list[int]) -> None:
-    """Gives the chance that an odd number of these errors happens to those that are kept."""
-    even = 1.0
-    for number in numbers:
-        even *= 1 - 2 * probabilities[number]
+def _joined(ways: dict[tuple[_Part, ...], list[int]], given: list[float]) -> dict[int, float]:
+    """The errors of one effect that are left, by number, and their probabilities.
+
+    Args:
+        ways: The errors by their decomposition.
+        given: The probabilities of all errors.
+    """
+    fewest = min(map(len, ways))
+    kept = [way for way in ways if len(way) == fewest]
+    # The chance of an odd number is (1 - even) / 2.
+    evens = {way: math.prod(1 - 2 * given[number] for number in numbers) for way, numbers in ways.items()}
+    even = math.prod(evens.values())
+    first = [ways[way][0] for way in kept]
     if len(kept) == 1:
-        probabilities[kept[0]] = (1 - even) / 2
-        return
-    own = [max(probabilities[number], 1e-300) for number in kept]
-    for number, weight in zip(kept, own, strict=True):
-        if even > 0:
-            probabilities[number] = (1 - even ** (weight / sum(own))) / 2
-        else:  # an odd number is as likely as not, or likelier, and has no shares: the first gets all
-            probabilities[number] = (1 - even) / 2 if number == kept[0] else 0.0
+        return {first[0]: (1 - even) / 2}
+    if even <= 0:  # an odd number is as likely as not, or likelier, and has no shares: one way gets all
+        return {first[0]: (1 - even) / 2}
+    logs = [-math.log(min(evens[way], 1 - 1e-16)) if evens[way] > 0 else 1.0 for way in kept]
+    shares = [log / sum(logs) for log in logs]
+    return {number: (1 - even**share) / 2 for number, share in zip(first, shares, strict=True)}
 
 
-def _effect_and_parts(error: stim.DemInstruction) -> tuple[_Effect, int]:
-    detectors: set[int] = set()
-    observables: set[int] = set()
-    parts = 1
-    for target in error.targets_copy():
-        if not isinstance(target, stim.DemTarget) or target.is_separator():
-            parts += 1
-        elif target.is_relative_detector_id():
-            detectors ^= {target.val}
-        else:
-            observables ^= {target.val}
-    return (frozenset(detectors), frozenset(observables)), parts
+def _parts(error: stim.DemInstruction) -> list[_Part]:
+    """What each part flips: detectors, and observables below 0."""
+    found: list[_Part] = []
+    for group in error.target_groups():
+        flips: set[int] = set()
+        for target in group:
+            flips ^= {target.val if target.is_relative_detector_id() else -1 - target.val}
+        found.append(tuple(sorted(flips)))
+    return found
+
+
+def _effect(parts: list[_Part]) -> frozenset[int]:
+    effect: set[int] = set()
+    for part in parts:
+        effect ^= set(part)
+    return frozenset(effect)

@@ -265,7 +265,7 @@ def class_means(
     spread = _DEVIATIONS * np.sqrt(estimates.variance_of(pulls))
     trials = size * estimates.effective_shots
     low = np.maximum(mean - spread, 0.0)
-    high = np.maximum(mean + spread, _NONE_SEEN / trials)
+    high = np.maximum(mean + spread, 2 * _NONE_SEEN / trials)  # rates are twice probabilities
     given = np.bincount(classes, weights=structure.nominal) / size
     first = np.unique(classes, return_index=True)[1]
     order = np.argsort(-size * mean, kind="stable")
