@@ -27,12 +27,14 @@ from quell.decoders.predecoder.confidence import choose_confidence
 from quell.decoders.predecoder.predecoded import PreDecoded
 from quell.decoders.predecoder.predecoder import PreDecoder
 from quell.decoders.registry import sinter_decoders
+from quell.decoders.windows.stream import Committed, WindowedStream
 from quell.decoders.windows.windowed import Windowed
 
 __all__ = [
     "BPLSD",
     "BPOSD",
     "BeliefPropagation",
+    "Committed",
     "EdgeGraph",
     "LargeBatches",
     "LearnedNoise",
@@ -46,6 +48,7 @@ __all__ = [
     "StagedSampler",
     "TrueTSampler",
     "Windowed",
+    "WindowedStream",
     "choose_confidence",
     "join_equal_errors",
     "learn_detector_error_model",

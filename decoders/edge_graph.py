@@ -7,7 +7,7 @@ between edges are what they lose. Here both are kept: the edges, and which edges
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import stim
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from quell.errors import InputError
 
-__all__ = ["EdgeGraph"]
+__all__ = ["EdgeGraph", "observable_words"]
 
-_MAX_OBSERVABLES = 64
+_BITS = 64  # of a word
 Part = tuple[tuple[int, ...], int]  # detectors, sorted, and a mask of observables
 
 
@@ -27,16 +27,17 @@ class EdgeGraph:
 
     Attributes:
         num_detectors: D.
-        num_observables: O, at most 64.
+        num_observables: O.
         ends: int32 (E, 2): the detectors that an edge flips, the smaller first; -1 in the second place is the boundary.
-        observables: uint64 (E,): bit k is set if the edge flips observable k.
+        observables: uint64 (E,): bit k is set if the edge flips observable k. With more than 64 observables uint64
+            (E, ceil(O/64)): bit k % 64 of word k // 64.
         mechanism_probabilities: float64 (M,): of the model's errors, those that flip no detector left out. An error of
             p > 1/2 stands here with 1 - p, as what happens if it does not; see the last two attributes.
         mechanism_edges: int32 (M, K): the edges that each mechanism flips, filled up with -1.
         components: int32 (D,): a number for each connected part of the graph.
         flipped_detectors: uint8 (ceil(D/8),): bit-packed in little-endian order, the detectors that all errors of
             p > 1/2 flip together. The rest of this graph is about events xor-ed with them.
-        flipped_observables: Likewise, a mask of observables.
+        flipped_observables: Likewise, a mask of observables: bit k of a whole number of any size.
     """
 
     num_detectors: int
@@ -59,7 +60,7 @@ class EdgeGraph:
                 near boundaries Stim splits such an edge into two that end there.
 
         Raises:
-            InputError: An error is not decomposed, or there are more than 64 observables.
+            InputError: An error is not decomposed.
 
         Examples:
             >>> import stim
@@ -68,11 +69,6 @@ class EdgeGraph:
             >>> graph.ends.tolist(), graph.observables.tolist(), graph.probabilities.round(3).tolist()
             ([[0, -1], [0, 1]], [1, 0], [0.1, 0.2])
         """
-        if dem.num_observables > _MAX_OBSERVABLES:
-            raise InputError(
-                f"the model has {dem.num_observables} observables, the limit is {_MAX_OBSERVABLES}: "
-                f"decode groups of them"
-            )
         errors = [error for error in _errors(dem) if error[1]]
         flipped_detectors = np.zeros(dem.num_detectors, dtype=np.bool_)
         flipped_observables = 0
@@ -97,7 +93,7 @@ class EdgeGraph:
             num_detectors=dem.num_detectors,
             num_observables=dem.num_observables,
             ends=np.array([[*part[0], -1][:2] for part in order], dtype=np.int32).reshape(-1, 2),
-            observables=np.array([part[1] for part in order], dtype=np.uint64),
+            observables=observable_words([part[1] for part in order], dem.num_observables),
             mechanism_probabilities=np.array([error[0] for error in errors], dtype=np.float64),
             mechanism_edges=np.array(edges, dtype=np.int32).reshape(-1, width),
             components=components,
@@ -128,7 +124,8 @@ class EdgeGraph:
     def matters(self) -> NDArray[np.bool_]:
         """bool (E,): whether the edge lies in a connected part of the graph that holds an observable."""
         parts = self.components[self.ends[:, 0]]
-        return np.isin(parts, parts[self.observables != 0])
+        holds = self.observables != 0
+        return np.isin(parts, parts[holds if holds.ndim == 1 else holds.any(axis=1)])
 
     @property
     def correlated_share(self) -> float:
@@ -143,6 +140,24 @@ class EdgeGraph:
         logs = np.log1p(-2 * np.minimum(probabilities, 0.5 - 1e-12))
         total = np.bincount(self.mechanism_edges[used], weights=logs[rows], minlength=self.num_edges)
         return np.asarray(-np.expm1(total) / 2, dtype=np.float64)
+
+
+def observable_words(masks: Sequence[int], num_observables: int) -> NDArray[np.uint64]:
+    """Returns masks of observables, whole numbers of any size, as `EdgeGraph.observables` has them.
+
+    Returns:
+        uint64 (masks,), or (masks, ceil(O/64)) with more than 64 observables: bit k % 64 of word k // 64.
+
+    Examples:
+        >>> from quell.decoders.edge_graph import observable_words
+        >>> observable_words([0b101, 1], 3).tolist(), observable_words([1 << 64, 3], 65).tolist()
+        ([5, 1], [[0, 1], [3, 0]])
+    """
+    if num_observables <= _BITS:
+        return np.array(masks, dtype=np.uint64)
+    num_words = -(-num_observables // _BITS)
+    content = b"".join(mask.to_bytes(8 * num_words, "little") for mask in masks)
+    return np.frombuffer(content, dtype="<u8").astype(np.uint64).reshape(len(masks), num_words)
 
 
 def _errors(dem: stim.DetectorErrorModel) -> Iterator[tuple[float, list[Part]]]:

@@ -1,4 +1,8 @@
-"""The two loops over shots of `PosteriorMatching`, compiled with numba: to match all, and to commit what is sure."""
+"""The loops over shots of `PosteriorMatching`, compiled with numba: to match all, and to commit what is sure.
+
+Searches carry one word of observables along. Where there are more than 64, the word is only a key by which paths are
+told apart; the observables are then read from the edges of the matching.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +12,12 @@ from quell.decoders.matching_compiled import compiled
 from quell.decoders.matching_groups import Shot, exchange_margins, preselected, root_of, solve
 from quell.decoders.matching_search import FAR, Bytes, EdgeLists, Limits, Masks, Odds, Room, Whole, make_room, search
 
-__all__ = ["EdgeLists", "Limits", "commit_shots", "match_shots"]
+__all__ = ["EdgeLists", "Limits", "commit_shots", "match_shots", "match_shots_by_edges"]
 
 
 @compiled
 def match_shots(graph: EdgeLists, log_odds: Odds, events: Bytes, limits: Limits, counts: Ints) -> Masks:
-    """Returns the observables that a minimum-weight matching flips in each shot, uint64 (shots,).
+    """Returns the observables, 64 at most, that a minimum-weight matching flips in each shot, uint64 (shots,).
 
     Args:
         graph: Its edges.
@@ -42,10 +46,29 @@ def match_shots(graph: EdgeLists, log_odds: Odds, events: Bytes, limits: Limits,
 
 
 @compiled
+def match_shots_by_edges(graph: EdgeLists, log_odds: Odds, events: Bytes, limits: Limits, counts: Ints) -> Masks:
+    """Returns the observables that a minimum-weight matching flips in each shot, uint64 (shots, W), however many."""
+    room = make_room(graph)
+    found = np.zeros((len(events), graph.words.shape[1]), dtype=np.uint64)
+    taken = np.zeros(len(graph.observables), dtype=np.bool_)
+    sure = np.zeros(len(room.number), dtype=np.int64)  # of no use here
+    for number in range(len(events)):
+        row = log_odds[number]
+        flipped = preselected(row)
+        shot = solve(graph, room, row, events[number], flipped, limits, counts)
+        taken[:] = False
+        _take_all(graph, room, row, shot, flipped, np.full(len(shot.detector), FAR), taken, sure)
+        for column in np.flatnonzero(taken):
+            for word in range(graph.words.shape[1]):
+                found[number, word] ^= graph.words[column, word]
+    return found
+
+
+@compiled
 def commit_shots(
     graph: EdgeLists, log_odds: Odds, events: Bytes, limits: Limits, residual: Bytes, counts: Ints
 ) -> Masks:
-    """Commits the clusters of a matching that are sure; returns the observables that they flip, uint64 (shots,).
+    """Commits the clusters of a matching that are sure; returns the observables that they flip, uint64 (shots, W).
 
     Args:
         graph: Its edges.
@@ -57,7 +80,7 @@ def commit_shots(
         counts: int64: of `MatchingCounts`, to which is added.
     """
     room = make_room(graph)
-    found = np.zeros(len(events), dtype=np.uint64)
+    found = np.zeros((len(events), graph.words.shape[1]), dtype=np.uint64)
     taken = np.zeros(len(graph.observables), dtype=np.bool_)
     sure = np.empty(len(room.number), dtype=np.int64)
     for number in range(len(events)):
@@ -66,17 +89,31 @@ def commit_shots(
             continue  # nothing is proposed, and nothing is committed
         flipped = preselected(row)
         shot = solve(graph, room, row, events[number], flipped, limits, counts)
-        margins = exchange_margins(shot)
         taken[:] = False
         sure[:] = FAR
-        for column in flipped:
-            taken[column] = True
-        for i in range(len(shot.detector)):
-            pair = shot.partner[i]
-            if pair == -1 or (pair >= 0 and shot.pairs[pair, 0] == i):
-                _take_path(graph, room, row, shot, i, margins[i], taken, sure)
-        found[number] = _commit_clusters(graph, row, taken, sure, limits.slack, residual[number])
+        _take_all(graph, room, row, shot, flipped, exchange_margins(shot), taken, sure)
+        _commit_clusters(graph, row, taken, sure, limits.slack, residual[number], found[number])
     return found
+
+
+@compiled
+def _take_all(
+    graph: EdgeLists,
+    room: Room,
+    row: Odds,
+    shot: Shot,
+    flipped: NDArray[np.int32],
+    margins: Ints,
+    taken: NDArray[np.bool_],
+    sure: Ints,
+) -> None:
+    """Writes all edges of a shot's correction into `taken`; the rest is as for `_take_path`."""
+    for column in flipped:
+        taken[column] = True
+    for i in range(len(shot.detector)):
+        pair = shot.partner[i]
+        if pair == -1 or (pair >= 0 and shot.pairs[pair, 0] == i):
+            _take_path(graph, room, row, shot, i, margins[i], taken, sure)
 
 
 @compiled
@@ -118,9 +155,9 @@ def _take_path(
 
 @compiled
 def _commit_clusters(
-    graph: EdgeLists, row: Odds, taken: NDArray[np.bool_], sure: Ints, certainty: Whole, residual: Bytes
-) -> np.uint64:
-    """Takes the events of those clusters of a correction from `residual` that are sure; returns their observables."""
+    graph: EdgeLists, row: Odds, taken: NDArray[np.bool_], sure: Ints, certainty: Whole, residual: Bytes, found: Masks
+) -> None:
+    """Takes the events of those clusters of a correction from `residual` that are sure; adds their observables."""
     columns = np.flatnonzero(taken)
     clusters = np.arange(len(sure))
     for column in columns:
@@ -135,11 +172,10 @@ def _commit_clusters(
         for detector in graph.ends[column]:
             if detector >= 0:
                 least[root] = min(least[root], sure[detector])
-    mask = np.uint64(0)
     for column in columns:
         if least[root_of(clusters, np.int64(graph.ends[column, 0]))] >= certainty:
-            mask ^= graph.observables[column]
+            for word in range(len(found)):
+                found[word] ^= graph.words[column, word]
             for detector in graph.ends[column]:
                 if detector >= 0:
                     residual[detector >> 3] ^= np.uint8(1 << (detector & 7))
-    return mask

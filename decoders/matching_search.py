@@ -42,7 +42,8 @@ class EdgeLists(NamedTuple):
     there: NDArray[np.int32]  # (arcs,): the detector at the other end, -1 for the boundary
     column: NDArray[np.int32]  # (arcs,): of the log-odds
     ends: NDArray[np.int32]  # (columns, 2)
-    observables: Masks  # (columns,)
+    observables: Masks  # (columns,): the mask of observables; with more than 64 of them, a key that stands for it
+    words: Masks  # (columns, W): the mask of observables in W words of 64
 
 
 class Limits(NamedTuple):

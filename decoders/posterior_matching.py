@@ -113,20 +113,17 @@ class PosteriorMatching:
             events: uint8 (shots, ceil(D/8)): detection events, bit-packed in little-endian order.
 
         Returns:
-            uint64 (shots,): bit k is set if the matching flips observable k.
+            uint64 (shots,): bit k is set if the matching flips observable k. With more than 64 observables uint64
+            (shots, ceil(O/64)): bit k % 64 of word k // 64.
 
         Raises:
             InputError: An array has another shape or type.
         """
         log_odds = self._checked(log_odds, events)
         kernels = _kernels()
-        found: NDArray[np.uint64] = kernels.match_shots(
-            kernels.EdgeLists(*self._lists),
-            log_odds,
-            _plain(events),
-            self._limits(0),
-            self._counts,
-        )
+        lists = kernels.EdgeLists(*self._lists)
+        match = kernels.match_shots if lists.words.shape[1] == 1 else kernels.match_shots_by_edges
+        found: NDArray[np.uint64] = match(lists, log_odds, _plain(events), self._limits(0), self._counts)
         return found
 
     def commit(
@@ -147,7 +144,7 @@ class PosteriorMatching:
 
         Returns:
             residual: uint8 (shots, ceil(D/8)): with e the committed edges, `events` ⊕ H e.
-            masks: uint64 (shots,): L e, bit k for observable k.
+            masks: uint64 (shots,), or (shots, ceil(O/64)), as from `match`: L e.
 
         Raises:
             InputError: An array has another shape or type, or the confidence is outside its limits.
@@ -155,18 +152,19 @@ class PosteriorMatching:
         log_odds = self._checked(log_odds, events)
         confidence = check_confidence(confidence)
         residual = np.array(events, order="C")
-        if confidence == 1:
-            return residual, np.zeros(len(events), dtype=np.uint64)
-        kernels = _kernels()
-        masks: NDArray[np.uint64] = kernels.commit_shots(
-            kernels.EdgeLists(*self._lists),
-            log_odds,
-            _plain(events),
-            self._limits(_log_odds(confidence)),
-            residual,
-            self._counts,
-        )
-        return residual, masks
+        num_words = self._lists[-1].shape[1]
+        masks = np.zeros((len(events), num_words), dtype=np.uint64)
+        if confidence < 1:
+            kernels = _kernels()
+            masks = kernels.commit_shots(
+                kernels.EdgeLists(*self._lists),
+                log_odds,
+                _plain(events),
+                self._limits(_log_odds(confidence)),
+                residual,
+                self._counts,
+            )
+        return residual, masks if num_words > 1 else masks[:, 0]
 
     def _limits(self, slack: int) -> Any:
         """The kernels' `Limits`; one width of integers spares numba a second version of each function."""
@@ -209,9 +207,7 @@ def _log_odds(probability: float) -> int:
     return max(-(1 << 15), math.ceil(math.log(probability / (1 - probability)) / LOG_ODDS_UNIT))
 
 
-def _edge_lists(
-    graph: EdgeGraph, edges: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64]]:
+def _edge_lists(graph: EdgeGraph, edges: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
     """Returns the fields of the kernels' `EdgeLists`: the arcs of each detector one after another."""
     chosen = np.asarray(edges)
     if chosen.ndim != 1 or (chosen.size and not np.issubdtype(chosen.dtype, np.integer)):
@@ -226,4 +222,20 @@ def _edge_lists(
     first = np.searchsorted(here[order], np.arange(graph.num_detectors + 1)).astype(np.int32)
     there = np.concatenate((ends[:, 1], ends[:, 0]))[order]
     column = np.concatenate((columns, columns))[order].astype(np.int32)
-    return first, there, column, ends, np.ascontiguousarray(graph.observables[chosen.astype(np.int64)])
+    observables = np.ascontiguousarray(graph.observables[chosen.astype(np.int64)])
+    if observables.ndim == 1:
+        return first, there, column, ends, observables, observables[:, None]
+    return first, there, column, ends, _keys(observables, graph.num_observables), observables
+
+
+def _keys(words: NDArray[np.uint64], num_observables: int) -> NDArray[np.uint64]:
+    """uint64 (K,): a word for each mask of many observables, so that the word of a sum is the sum of the words.
+
+    They are sums of random words, one for each observable: two masks share theirs with a chance of 2^-64.
+    """
+    keys = np.random.default_rng(0).integers(1 << 64, size=num_observables, dtype=np.uint64)
+    bits = np.unpackbits(words.astype("<u8").view(np.uint8), axis=1, bitorder="little", count=num_observables)
+    found = np.zeros(len(words), dtype=np.uint64)
+    rows, columns = np.nonzero(bits)
+    np.bitwise_xor.at(found, rows, keys[columns])
+    return found

@@ -9,6 +9,8 @@ ALONE = (
     "cli/test_predecoder.py",
     "cli/test_rare.py",
     "decoders/predecoder/test_training.py",
+    "decoders/windows/test_in_sweeps.py",
+    "decoders/windows/test_pool.py",
     "qec/rare_events/test_resume.py",
     "qec/sweeps",
     "test_front_door.py",

@@ -198,8 +198,9 @@ class NoiseLearner:
         if self.method == "likelihood":
             from quell.decoders.noise_learning.likelihood import fit_rates
 
-            estimates = fit_rates(self._structure, counts, start=pooled.rates)
-            pooled = pooled_rates(self._structure, estimates, self._classes)
+            fitted = fit_rates(self._structure, counts, start=pooled.rates, around=pooled.rates)
+            pooled = pooled_rates(self._structure, fitted, self._classes)
+        # Means of what is unbiased: the fit draws rates that are next to nothing up.
         classes = () if self._classes is None else class_means(self._structure, estimates, self._classes[:, -1])
         return {"rates": pooled.rates, "intervals": pooled.intervals, "classes": classes}
 

@@ -86,7 +86,9 @@ def fit_rates(
         likelihood.at(begin)
         known = GammaPrior(means, variances, counts.effective_shots / likelihood.repeats())
     with tqdm(disable=not progress, unit="step") as bar:
-        rates = minimise(likelihood, begin, known, max_iterations, bar.update)
+        fitted = minimise(likelihood, begin, known, max_iterations, bar.update)
+    # Above this a fault's parities, exp(-rate), drown in chance, and no shots tell one rate from another.
+    rates = fitted.clamp_max(max(np.log(counts.effective_shots) / 2, 1.0))
     place = rates.clamp_min(_UNSEEN_EVENTS / counts.effective_shots) if around is None else torch.from_numpy(around)
     likelihood.at(place)
     _, influences = likelihood.influences(None if known is None else known.curvature(place))

@@ -276,7 +276,7 @@ def minimise(
         roots, gain, best = roots + step, best - trial, trial
         damping = damping * 10 if shrunk else max(damping / 5, _LEAST_DAMPING)
         progress()
-        if gain * likelihood.counts.num_shots < _SETTLED:
+        if gain * likelihood.counts.effective_shots < _SETTLED:
             break
     return roots**2
 

@@ -126,7 +126,9 @@ def _cells(num_detectors: int, coordinates: Mapping[int, Sequence[float]]) -> tu
         found[:, 1 if height < width else 2] += 1
     elif height != width:
         raise InputError(
-            f"the detectors fill {height} rows and {width} columns, and should fill a square: {_SUPPORTED}"
+            f"the detectors fill {height} rows and {width} columns, and should fill a square: {_SUPPORTED}; blocks in "
+            f"space are no such codes, so put the pre-decoder around them: "
+            f"PreDecoded(Windowed(...), handover='residual')"
         )
     size = max(height, width)
     if rounds * size * size > _MOST_SITES * num_detectors:

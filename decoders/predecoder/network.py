@@ -16,6 +16,7 @@ from quell.decoders.predecoder.lattice import NUM_CLASSES
 __all__ = ["NUM_FEATURES", "NetworkConfig", "PosteriorNetwork"]
 
 NUM_FEATURES = 2 + 3 * NUM_CLASSES
+_SMALL = 20480  # numbers in an image; at::native::use_mkldnn has this limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,12 @@ class _Convolution(nn.Module):
         # Channels last in the matrix, as in memory.
         weight = self.weight.view(-1, *self.kernel, channels).permute(0, 3, 1, 2)
         padding = self.kernel[0] // 2, self.kernel[1] // 2
-        found = functional.conv2d(x.reshape(*seen, channels).permute(0, 3, 1, 2), weight, self.bias, padding=padding)
+        images = x.reshape(*seen, channels).permute(0, 3, 1, 2)
+        if len(images) == 1 and images.numel() <= _SMALL and images.device.type == "cpu":
+            # Alone, torch gives it to another library than oneDNN, which adds in another order; to the last bit a
+            # shot's answer would depend on the shots, or rounds, that it comes with.
+            images = images.expand(2, -1, -1, -1)
+        found = functional.conv2d(images, weight, self.bias, padding=padding)[: seen[0]]
         return found.permute(0, 2, 3, 1).reshape(shots, rounds, height, width, -1)
 
 

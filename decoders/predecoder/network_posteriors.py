@@ -15,6 +15,7 @@ from quell.decoders.posteriors import LOG_ODDS_UNIT, Coordinates, check_bit_pack
 from quell.decoders.predecoder.labels import model_features
 from quell.decoders.predecoder.lattice import Lattice
 from quell.decoders.predecoder.network import PosteriorNetwork
+from quell.decoders.predecoder.network_tiles import Tile, cut_into_tiles
 from quell.errors import InputError
 
 __all__ = ["CompiledNetwork", "check_device", "network_precision"]
@@ -76,6 +77,7 @@ class CompiledNetwork:
         edges: Which edges' odds are wanted.
         device: Where to run.
         batch_size: Shots at a time; None for what suits the device.
+        tile: Rounds at a time, as for `NetworkSource`; None for all.
     """
 
     def __init__(
@@ -87,19 +89,12 @@ class CompiledNetwork:
         *,
         device: torch.device,
         batch_size: int | None = None,
+        tile: int | None = None,
     ) -> None:
         lattice = Lattice.of(graph, coordinates)
         self.device = device
-        self.shape = lattice.shape
         self.num_detectors = graph.num_detectors
         self.precision = network_precision(device)
-        volume = math.prod(lattice.shape)
-        sites = _CPU_SITES if device.type == "cpu" else _CUDA_SITES
-        self.batch_size = batch_size or max(1, sites // volume)
-
-        def put(values: NDArray[np.int64]) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
         shared = graph.shared_probabilities
         features, prior, _ = model_features(
             lattice,
@@ -108,21 +103,27 @@ class CompiledNetwork:
             *(torch.from_numpy(values) for values in (lattice.sites, lattice.kinds, lattice.places)),
         )
         network = copy.deepcopy(network)  # the caller's stays where it is
-        with torch.inference_mode():
-            static = network.to("cpu", torch.float32).encode(features)
-        self._network = network.to(device, self.precision)
-        self._static = static.to(device, self.precision)
-        self._volume = volume
-        # Where each detector's event goes: its kind is the last index, as the network's memory has it.
-        self._event_places = put(lattice.sites * 2 + lattice.kinds)
-        self._bytes, self._bits = put(np.arange(graph.num_detectors) // 8), put(np.arange(graph.num_detectors) % 8)
         places = lattice.places[edges]
-        self._places = put(np.maximum(places, 0))
-        flat = prior.reshape(-1).to(device)
-        odds = torch.from_numpy(np.log(graph.probabilities / (1 - graph.probabilities))).float()[edges].to(device)
-        self._known = put((places >= 0).astype(np.int64)).bool()
-        self._prior = torch.where(self._known, flat[self._places], odds)
-        self._all_known = bool(self._known.all())
+        somewhere = np.maximum(places, 0)
+        with torch.inference_mode():
+            self._tiles = cut_into_tiles(
+                network.to("cpu", torch.float32),
+                lattice,
+                features,
+                somewhere,
+                tile=tile,
+                device=device,
+                precision=self.precision,
+            )
+        self._network = network.to(device, self.precision)
+        self._shape = self._tiles[0].static.shape[1:4]
+        sites = _CPU_SITES if device.type == "cpu" else _CUDA_SITES
+        self.batch_size = batch_size or max(1, sites // math.prod(self._shape))
+        odds = torch.from_numpy(np.log(graph.probabilities / (1 - graph.probabilities))).float()[edges]
+        known = torch.from_numpy(places >= 0)
+        self._prior = torch.where(known, prior.reshape(-1)[torch.from_numpy(somewhere)], odds).to(device)
+        self._known = known.to(device)
+        self._all_known = bool(known.all())
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
     def log_odds(self, events: NDArray[np.uint8]) -> NDArray[np.int16]:
@@ -137,7 +138,7 @@ class CompiledNetwork:
             InputError: The events have another shape or type.
         """
         check_bit_packed("events", events, self.num_detectors)
-        found = np.empty((len(events), len(self._places)), dtype=np.int16)
+        found = np.empty((len(events), len(self._prior)), dtype=np.int16)
         start = 0
         while start < len(events):
             batch = events[start : start + self.batch_size]
@@ -158,9 +159,9 @@ class CompiledNetwork:
 
     def _run(self, packed: Tensor) -> NDArray[np.int16]:
         with torch.inference_mode():
-            if self.device.type == "cpu":
-                return self._forward(packed).numpy()
-            return self._run_on_cuda(packed)
+            if self.device.type == "cuda" and len(self._tiles) == 1:
+                return self._run_on_cuda(packed)
+            return self._forward(packed.to(self.device)).cpu().numpy()
 
     def _run_on_cuda(self, packed: Tensor) -> NDArray[np.int16]:
         """Replays a graph that was captured for the next power of two of shots."""
@@ -189,16 +190,26 @@ class CompiledNetwork:
 
     def _forward(self, packed: Tensor) -> Tensor:
         """int16 (shots, edges), from uint8 (shots, ceil(D/8)) on the device."""
-        num_shots = len(packed)
-        bits = (packed[:, self._bytes] >> self._bits) & 1
-        flat = torch.zeros((num_shots, self._volume * 2), dtype=self.precision, device=self.device)
-        flat[:, self._event_places] = bits.to(self.precision)
-        added = self._network(flat.view(num_shots, *self.shape, 2), self._static)
-        chosen = added.reshape(num_shots, -1)[:, self._places].float()
+        if len(self._tiles) == 1:
+            chosen = self._chosen(packed, self._tiles[0])
+        else:
+            chosen = torch.empty((len(packed), len(self._prior)), device=self.device)
+            for tile in self._tiles:
+                chosen[:, tile.columns] = self._chosen(packed, tile)
         if not self._all_known:
             chosen = chosen * self._known
         odds: Tensor = (chosen + self._prior) / LOG_ODDS_UNIT
         return odds.round().clamp(-_LARGEST, _LARGEST).to(torch.int16)
+
+    def _chosen(self, packed: Tensor, tile: Tile) -> Tensor:
+        """float32 (shots, K): what the network says of a tile's edges."""
+        num_shots = len(packed)
+        bits = (packed[:, tile.bytes] >> tile.bits) & 1
+        flat = torch.zeros((num_shots, math.prod(self._shape) * 2), dtype=self.precision, device=self.device)
+        flat[:, tile.event_places] = bits.to(self.precision)
+        added = self._network(flat.view(num_shots, *self._shape, 2), tile.static)
+        chosen: Tensor = added.reshape(num_shots, -1)[:, tile.places].float()
+        return chosen
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

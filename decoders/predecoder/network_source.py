@@ -32,9 +32,13 @@ class NetworkSource:
     Args:
         weights: `"fast"` or `"accurate"`, or a path to a safetensors file of `quell train-predecoder`.
         batch_size: Shots that the network takes at a time; None for what suits the device.
+        tile: Rounds that it answers for at a time, which bounds the memory that a long memory experiment takes; None
+            for all. The rounds around a tile that change its answers, one for each block of the network on either
+            side, are worked out with it. No answer depends on the tiles, not by a bit on a CPU in float32; on a GPU,
+            whose sums may be added in another order, as far as rounding goes.
 
     Raises:
-        InputError: There are no such weights, or the batch size is less than one.
+        InputError: There are no such weights, or the batch size or the tile is less than one.
 
     Examples:
         >>> from quell.decoders.predecoder.network_source import NetworkSource
@@ -42,9 +46,10 @@ class NetworkSource:
         'network weights sha256=...'
     """
 
-    def __init__(self, weights: str | Path = "fast", *, batch_size: int | None = None) -> None:
+    def __init__(self, weights: str | Path = "fast", *, batch_size: int | None = None, tile: int | None = None) -> None:
         self.weights = weights
         self.batch_size = None if batch_size is None else check_integer("batch_size", batch_size, minimum=1)
+        self.tile = None if tile is None else check_integer("tile", tile, minimum=1)
         if not isinstance(weights, Path) and not isinstance(weights, str):
             raise InputError(f"weights must be one of {WEIGHTS} or a path, got {weights!r}")
         if isinstance(weights, str) and "/" not in weights and not weights.endswith(".safetensors"):
@@ -103,6 +108,7 @@ class NetworkSource:
             edges,
             device=check_device(device),
             batch_size=self.batch_size,
+            tile=self.tile,
         )
 
 

@@ -8,7 +8,7 @@ import sinter
 import stim
 from numpy.typing import NDArray
 
-from quell.decoders.edge_graph import EdgeGraph
+from quell.decoders.edge_graph import EdgeGraph, observable_words
 from quell.decoders.posterior_matching import PosteriorMatching
 from quell.decoders.posteriors import check_bit_packed, check_confidence
 from quell.decoders.predecoder.predecoder import (
@@ -139,7 +139,8 @@ class PreDecoded(sinter.Decoder):
     def _confidence(self) -> float:
         if self.confidence is not None:
             return self.confidence
-        name = "pymatching" if _is_matching(self.inner) else self.inner
+        # What is sure enough for a decoder is so for the same decoder in windows.
+        name = "pymatching" if _is_matching(self.inner) else getattr(self.inner, "inner", self.inner)
         return confidence_before(self.source, name if isinstance(name, str) else "other")
 
     def compile_decoder_for_dem(self, *, dem: stim.DetectorErrorModel) -> "CompiledPreDecoded":
@@ -184,7 +185,7 @@ class _Reweighted:
         edges = np.flatnonzero(graph.matters)
         self.num_observables = graph.num_observables
         self.flipped_detectors = graph.flipped_detectors
-        self.flipped_observables = np.uint64(graph.flipped_observables)
+        self.flipped_observables = observable_words([graph.flipped_observables], graph.num_observables)
         self.posteriors = settings.source.compile(graph, dem.get_detector_coordinates(), edges, device=settings.device)
         self.matching = PosteriorMatching(graph, edges)
         self.instead = compiled_inner(settings.inner, dem) if steps_aside(settings.source, graph) else None

@@ -215,7 +215,11 @@ class CompiledPreDecoder:
 
 
 def observable_bytes(masks: NDArray[np.uint64], num_observables: int) -> NDArray[np.uint8]:
-    """Returns masks of observables, uint64 (shots,), as bit-packed rows, uint8 (shots, ceil(O/8)).
+    """Returns masks of observables as bit-packed rows, uint8 (shots, ceil(O/8)).
+
+    Args:
+        masks: uint64 (shots,), or (shots, ceil(O/64)) with more than 64 observables, as `PosteriorMatching` has them.
+        num_observables: O.
 
     Examples:
         >>> import numpy as np
@@ -223,5 +227,6 @@ def observable_bytes(masks: NDArray[np.uint64], num_observables: int) -> NDArray
         >>> observable_bytes(np.array([1, 512], dtype=np.uint64), 10).tolist()
         [[1, 0], [0, 2]]
     """
-    rows = masks.astype("<u8").view(np.uint8).reshape(len(masks), 8)
+    words = masks if masks.ndim == 2 else masks[:, None]
+    rows = np.ascontiguousarray(words, dtype="<u8").view(np.uint8)
     return np.ascontiguousarray(rows[:, : -(-num_observables // 8)])

@@ -63,9 +63,9 @@ class _Reader:
                 flush()
                 body, step = self.block(instruction.body_copy())
                 count = instruction.repeat_count
-                moved = [np.tile(array, count) for array in body[:4]]
-                offsets = np.repeat(shift + step * np.arange(count), len(body[4]))
-                pieces.append([*moved, np.tile(body[4], count) + offsets])
+                moved = [np.broadcast_to(array, (count, len(array))).reshape(-1) for array in body[:4]]
+                offsets = shift + step * np.arange(count)
+                pieces.append([*moved, (offsets[:, None] + body[4].astype(np.int64)).reshape(-1)])
                 shift += step * count
             elif instruction.type == "shift_detectors":
                 shift += int(instruction.targets_copy()[0])  # type: ignore[arg-type]  # a number here
@@ -126,10 +126,10 @@ def read_parts(dem: stim.DetectorErrorModel) -> Parts:
     return Parts(
         num_detectors=dem.num_detectors,
         num_observables=dem.num_observables,
-        probabilities=probabilities.astype(np.float64),
-        error_starts=np.concatenate([[0], np.cumsum(counts.astype(np.int64))]),
-        part_starts=np.concatenate([[0], np.cumsum(sizes.astype(np.int64))]),
-        detectors=detectors.astype(np.int64),
-        effects=effects.astype(np.int64),
+        probabilities=probabilities.astype(np.float64, copy=False),
+        error_starts=np.concatenate([[0], np.cumsum(counts.astype(np.int64, copy=False))]),
+        part_starts=np.concatenate([[0], np.cumsum(sizes.astype(np.int64, copy=False))]),
+        detectors=detectors.astype(np.int64, copy=False),
+        effects=effects.astype(np.int64, copy=False),
         observables=tuple(reader.numbers),
     )

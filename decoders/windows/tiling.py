@@ -80,6 +80,8 @@ class Layers:
                 f"not known: give all detectors as many, the time last"
             )
         values = np.array([coordinates[d] for d in range(number)], dtype=np.float64).reshape(number, longest)
+        if not number:
+            return cls(np.zeros((wanted, 0), dtype=np.int64), values)
         chosen = [values[:, -1]] if wanted == 1 else [values[:, -1], values[:, 0], values[:, 1]]
         numbers = [np.unique(np.rint(each * _GRID), return_inverse=True)[1].reshape(-1) for each in chosen]
         return cls(np.stack(numbers).astype(np.int64), values)

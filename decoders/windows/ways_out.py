@@ -85,6 +85,6 @@ def _edges(parts: Parts) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[
     probabilities = -np.expm1(np.bincount(place.reshape(-1), weights=logs)) / 2
     order = np.lexsort((-probabilities, kinds[1], kinds[0]))
     a, b, effects = kinds[:, order]
-    likeliest = np.append(True, (np.diff(a) != 0) | (np.diff(b) != 0))
+    likeliest = np.append(True, (np.diff(a) != 0) | (np.diff(b) != 0))[: len(a)]
     weights = np.maximum(np.log((1 - probabilities) / probabilities)[order], 1e-6)
     return a[likeliest], b[likeliest], weights[likeliest], effects[likeliest]

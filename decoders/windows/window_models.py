@@ -8,6 +8,8 @@ explains; where that can be, a detector has a *way out*, which changes in hindsi
 import dataclasses
 import functools
 import hashlib
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -22,7 +24,12 @@ from quell.errors import InputError
 
 __all__ = ["WindowModels"]
 
-_HEAVIEST = 600.0  # of a way out: exp(-600) is a probability still
+# The weight of a closed part's lightest way out. More would only keep two from being taken where edges would do, and
+# windows that are far from where all ways end would not be alike.
+_HEAVY = 300.0
+_HEAVIEST = 700.0  # exp(-700) is a probability still
+_VIEW, _DONE, _REGION = 1, 2, 4  # of a detector: in sight, committed by earlier stages, to be committed here
+_NOTHING = 1 << 40  # comes after all numbers
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -37,6 +44,10 @@ class _Cut:
     errors: slice
     parts: slice
     targets: slice
+    of_error: Ints  # of each error, where its parts begin
+    of_part: Ints  # of each part, where its targets begin
+    sizes: Ints  # of each part
+    detectors: Ints  # of each target
     seen: Flags  # of each target
     kept: Flags  # of each part
     commits: Flags  # of each part
@@ -54,12 +65,13 @@ class WindowModels:
         self.layers = layers
         self.times = layers.numbers[0]
         self.graphlike = bool(np.diff(parts.part_starts).max(initial=0) <= 2)
-        self.parts, self.error_layers, self.reach = _sorted_by_layer(parts, self.times)
+        self.parts, self.until, self.since = _in_order(parts, self.times)
         self.order = np.lexsort((np.arange(parts.num_detectors), *layers.coordinates.T[:-1][::-1], self.times))
         self.rank = np.empty_like(self.order)
         self.rank[self.order] = np.arange(len(self.order))
         self.first_of_layer = np.searchsorted(self.times[self.order], np.arange(layers.sizes[0] + 1))
         self.done = np.zeros(parts.num_detectors, dtype=np.bool_)
+        self.owner = np.full(parts.num_detectors, -1, dtype=np.int64)  # among the regions of a stage
         self.view = np.zeros_like(self.done)
         self.region = np.zeros_like(self.done)
         self.local = np.full(parts.num_detectors, -1, dtype=np.int64)
@@ -72,26 +84,26 @@ class WindowModels:
         return WaysOut.of(self.parts)
 
     @functools.cached_property
-    def _components(self) -> Ints:
-        """int64 (D,): a number for each connected part of the graph of the whole model."""
-        return _components(self.parts.part_starts, self.parts.detectors, len(self.done))
+    def _components(self) -> tuple[Ints, Flags]:
+        """int64 (D,): numbers of the connected parts of the whole graph; and bool: which may lose a single event."""
+        starts, detectors = self.parts.part_starts, self.parts.detectors
+        numbers = _components(starts, detectors, len(self.done))
+        single = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=np.bool_)
+        single[numbers[detectors[starts[:-1][np.diff(starts) == 1]]]] = True
+        return numbers, single
 
     def windows(self, boxes: Iterable[Box]) -> list[Window]:
         """Returns the windows of boxes that are ordered by stage."""
         found: list[Window] = []
-        stage: int = 0
-        committed: list[Ints] = []
-        owner = np.full(len(self.done), -1, dtype=np.int64)
-        for number, box in enumerate(boxes):
-            if box.stage != stage:
-                self.done[np.concatenate(committed)] = True
-                owner[:] = -1
-                stage, committed = box.stage, []
-            region = self._inside(box.commits)
-            committed.append(region)
-            owner[region] = number
-            found.append(self._window(box, region, owner))
-        return [window for window in found if len(window.detectors)]
+        for _, stage in itertools.groupby(boxes, key=lambda box: box.stage):
+            regions = [(box, region) for box in stage if len(region := self._inside(box.commits))]
+            for number, (_, region) in enumerate(regions):
+                self.owner[region] = number
+            found += [self._window(box, region, number) for number, (box, region) in enumerate(regions)]
+            for _, region in regions:
+                self.done[region] = True
+                self.owner[region] = -1
+        return found
 
     def _inside(self, spans: Sequence[tuple[int, int]]) -> Ints:
         """The detectors of a box that are not committed yet, in order of place and time."""
@@ -102,13 +114,13 @@ class WindowModels:
             chosen &= (numbers[inside] >= low) & (numbers[inside] < high)
         return np.asarray(inside[chosen], dtype=np.int64)
 
-    def _window(self, box: Box, region: Ints, owner: Ints) -> Window:
+    def _window(self, box: Box, region: Ints, number: int) -> Window:
         detectors = self._inside(box.sees)
         self.view[detectors], self.region[region] = True, True
         self.local[detectors] = np.arange(len(detectors))
         try:
             cut = self._cut(box.sees[0])
-            seam = self._seam(cut, box, owner)
+            seam = self._seam(cut, number)
             key = self._key(cut, detectors, seam)
             exits = self._exits(cut, detectors, key)
             key += repr(exits).encode()
@@ -122,45 +134,42 @@ class WindowModels:
 
     def _cut(self, span: tuple[int, int]) -> _Cut:
         parts = self.parts
-        first, last = np.searchsorted(self.error_layers, (span[0] - self.reach, span[1]))
-        of_parts = slice(int(parts.error_starts[first]), int(parts.error_starts[last]))
+        first, last = np.searchsorted(self.until, span[0]), np.searchsorted(self.since, span[1])
+        errors = slice(int(first), max(int(first), int(last)))
+        of_parts = slice(int(parts.error_starts[errors.start]), int(parts.error_starts[errors.stop]))
         targets = slice(int(parts.part_starts[of_parts.start]), int(parts.part_starts[of_parts.stop]))
         detectors = parts.detectors[targets]
-        starts = parts.part_starts[of_parts] - targets.start
-        seen = self.view[detectors]
-        if not len(starts):
-            return _Cut(slice(int(first), int(last)), of_parts, targets, seen, np.zeros(0, bool), np.zeros(0, bool))
-        kept = np.logical_or.reduceat(seen, starts) & ~np.logical_or.reduceat(self.done[detectors], starts)
-        commits = kept & np.logical_or.reduceat(self.region[detectors], starts)
-        return _Cut(slice(int(first), int(last)), of_parts, targets, seen, kept, commits)
+        starts = parts.part_starts[of_parts.start : of_parts.stop + 1] - targets.start
+        states = self.view | self.done * np.uint8(_DONE) | self.region * np.uint8(_REGION)
+        of_targets = states[detectors]
+        of_error = parts.error_starts[errors] - of_parts.start
+        any_of = np.bitwise_or.reduceat(of_targets, starts[:-1]) if len(starts) > 1 else of_targets
+        kept = any_of & (_VIEW | _DONE) == _VIEW
+        commits = kept & (any_of & _REGION > 0)
+        seen = of_targets & _VIEW > 0
+        return _Cut(errors, of_parts, targets, of_error, starts[:-1], np.diff(starts), detectors, seen, kept, commits)
 
-    def _part_of_target(self, cut: _Cut) -> Ints:
-        sizes = np.diff(self.parts.part_starts[cut.parts.start : cut.parts.stop + 1])
-        return np.repeat(np.arange(len(sizes)), sizes)
-
-    def _seam(self, cut: _Cut, box: Box, owner: Ints) -> Ints:
+    def _seam(self, cut: _Cut, number: int) -> Ints:
         """The detectors outside of the region that committed parts flip, in order of place and time."""
-        detectors = self.parts.detectors[cut.targets]
-        reaching = cut.commits[self._part_of_target(cut)] & ~self.region[detectors]
-        outside = detectors[reaching]
-        taken = outside[owner[outside] >= 0]
+        committed = cut.detectors[np.repeat(cut.commits, cut.sizes)]
+        outside = committed[~self.region[committed]]
+        taken = outside[(self.owner[outside] >= 0) & (self.owner[outside] != number)]
         if len(taken):
             in_time, *in_space = _reach(self.parts, self.layers)
             raise InputError(
                 f"an error that flips D{int(taken[0])} reaches over the gap between two blocks: commit and gap must be "
                 f"at least {in_time} in time" + (f" and {max(in_space)} in space" if in_space else "")
             )
-        self._check_in_sight(cut, box, outside[~self.view[outside]])
+        self._check_in_sight(cut, outside[~self.view[outside]])
         seam = np.unique(self.rank[outside])
         return np.asarray(self.order[seam], dtype=np.int64)
 
-    def _check_in_sight(self, cut: _Cut, box: Box, unseen: Ints) -> None:
+    def _check_in_sight(self, cut: _Cut, unseen: Ints) -> None:
         if not len(unseen):
             return
         detector = int(unseen[0])
-        part = self._part_of_target(cut)[
-            (self.parts.detectors[cut.targets] == detector) & cut.commits[self._part_of_target(cut)]
-        ][0]
+        of_target = np.repeat(np.arange(len(cut.sizes)), cut.sizes)
+        part = of_target[(cut.detectors == detector) & cut.commits[of_target]][0]
         start, stop = self.parts.part_starts[cut.parts.start + part : cut.parts.start + part + 2]
         names = ", ".join(f"D{d}" for d in self.parts.detectors[start:stop])
         in_time, *in_space = _reach(self.parts, self.layers)
@@ -173,9 +182,9 @@ class WindowModels:
 
     def _closed(self, cut: _Cut, detectors: Ints) -> Ints:
         """int64 (n,): numbers of the connected parts of a window that have no boundary, -1 for detectors of others."""
-        of_target = self._part_of_target(cut)
+        of_target = np.repeat(np.arange(len(cut.sizes)), cut.sizes)
         chosen = np.flatnonzero(cut.seen & cut.kept[of_target])
-        ends = self.local[self.parts.detectors[cut.targets][chosen]]
+        ends = self.local[cut.detectors[chosen]]
         starts = np.flatnonzero(np.diff(of_target[chosen], prepend=-1))
         starts = np.append(starts, len(ends))
         labels = _components(starts, ends, len(detectors))
@@ -185,7 +194,7 @@ class WindowModels:
     def _exits(self, cut: _Cut, detectors: Ints, key: bytes) -> dict[tuple[_Part, ...], float]:
         """Ways out where a closed part of a window may hold an odd number of events, as errors of the window.
 
-        It may if its part of the whole graph has other detectors that are not committed: else it has all events left.
+        It may unless it is all that is left of a part of the whole graph that had no boundary and no way out before.
         """
         if not self.graphlike:
             return {}
@@ -195,33 +204,38 @@ class WindowModels:
         places = np.flatnonzero(labels >= 0)
         if not len(places):
             return {}
-        left = np.bincount(self._components[~self.done], minlength=int(self._components.max()) + 1)
-        odd = left[self._components[detectors[places]]] > np.bincount(labels[places])[labels[places]]
+        numbers, single = self._components
+        left = np.bincount(numbers[~self.done], minlength=len(single))
+        whole = numbers[detectors[places]]
+        odd = single[whole] | (left[whole] > np.bincount(labels[places])[labels[places]])
+        single[whole[odd]] = True
+        if not odd.any():
+            return {}
+        weights = self._ways_out.weights[detectors[places]]
+        lightest = np.full(len(labels), np.inf)
+        np.minimum.at(lightest, labels[places], weights)
+        weights -= np.maximum(lightest - _HEAVY, 0)[labels[places]]
         found: dict[tuple[_Part, ...], float] = {}
-        for place in places[odd].tolist():
+        for place, weight in zip(places[odd].tolist(), weights[odd].round(6).tolist(), strict=True):
             detector = detectors[place]
             # What is left to later windows flips nothing yet.
             flips = np.flatnonzero(self._ways_out.flips[detector] & self.region[detector])
-            weight = min(float(self._ways_out.weights[detector].round(6)), _HEAVIEST)
-            found[(((place,), tuple(flips.tolist())),)] = float(1 / (1 + np.exp(weight)))
+            found[(((place,), tuple(flips.tolist())),)] = 1 / (1 + math.exp(min(weight, _HEAVIEST)))
         return found
 
     def _key(self, cut: _Cut, detectors: Ints, seam: Ints) -> bytes:
         """A hash of what a model is made of but ways out, the same for windows that are translations of each other."""
-        parts = self.parts
-        of_target = self._part_of_target(cut)
-        targets = parts.detectors[cut.targets]
-        place = self.local[targets].astype(np.uint64)
-        code = _mix(place * np.uint64(2) + (self.region[targets]).astype(np.uint64))
-        sums = _sum_by(of_target, np.where(cut.seen, code, np.uint64(0)), len(cut.kept))
-        effect = parts.effects[cut.parts].astype(np.uint64) * np.uint64(2) + np.uint64(1)
-        sums = _mix(sums + np.where(cut.commits, _mix(effect), np.uint64(0)))
-        counts = np.diff(parts.error_starts[cut.errors.start : cut.errors.stop + 1])
-        of_part = np.repeat(np.arange(len(counts)), counts)
-        whole = _sum_by(of_part, np.where(cut.kept, sums, np.uint64(0)), len(counts))
-        there = _sum_by(of_part, cut.kept.astype(np.uint64), len(counts)) > 0
-        bits = np.ascontiguousarray(parts.probabilities[cut.errors]).view(np.uint64)
-        errors = _mix(_mix(whole) + bits)[there]
+        if len(cut.kept):
+            code = _mix(self.local[cut.detectors].astype(np.uint64))
+            sums = np.add.reduceat(np.where(cut.seen, code, np.uint64(0)), cut.of_part)
+            effect = self.parts.effects[cut.parts].astype(np.uint64) * np.uint64(2) + np.uint64(1)
+            sums = _mix(sums + np.where(cut.commits, _mix(effect), np.uint64(0)))
+            whole = np.add.reduceat(np.where(cut.kept, sums, np.uint64(0)), cut.of_error)
+            there = np.logical_or.reduceat(cut.kept, cut.of_error)
+            bits = self.parts.probabilities[cut.errors].view(np.uint64)
+            errors = _mix(_mix(whole[there]) + bits[there])
+        else:
+            errors = np.zeros(0, dtype=np.uint64)
         total = (errors.sum(dtype=np.uint64), _mix(errors).sum(dtype=np.uint64), np.uint64(len(errors)))
         content = hashlib.sha256(np.array(total, dtype=np.uint64).tobytes())
         content.update(self._places(detectors).tobytes())
@@ -238,40 +252,59 @@ class WindowModels:
     def _model(
         self, cut: _Cut, detectors: Ints, seam: Ints, exits: dict[tuple[_Part, ...], float]
     ) -> stim.DetectorErrorModel:
-        errors = self._merged(cut, seam) | exits
         num_observables = self.parts.num_observables + len(seam)
-        lines = [
-            f"error({probability!r}) " + " ^ ".join(_text(part) for part in parts)
-            for parts, probability in sorted(errors.items())
-        ]
+        lines = [f"error({p!r}) {text}" for text, p in self._merged(cut, seam).items()]
+        lines += [f"error({p!r}) " + " ^ ".join(map(_text, parts)) for parts, p in exits.items()]
         for number, place in enumerate(self._places(detectors).tolist()):
             lines.append(f"detector({', '.join(map(repr, place))}) D{number}")
         if num_observables:
             lines.append(f"logical_observable L{num_observables - 1}")
         return stim.DetectorErrorModel("\n".join(lines))
 
-    def _merged(self, cut: _Cut, seam: Ints) -> dict[tuple[_Part, ...], float]:
-        """The errors as far as they are in sight, equal ones as one."""
-        parts = self.parts
-        of_seam = {int(d): parts.num_observables + number for number, d in enumerate(seam)}
-        local, detectors = self.local, parts.detectors
-        found: dict[tuple[_Part, ...], float] = {}
-        for error in range(cut.errors.start, cut.errors.stop):
-            rows: set[_Part] = set()
-            for part in range(int(parts.error_starts[error]), int(parts.error_starts[error + 1])):
-                if not cut.kept[part - cut.parts.start]:
-                    continue
-                flips = detectors[parts.part_starts[part] : parts.part_starts[part + 1]].tolist()
-                effect: tuple[int, ...] = ()
-                if cut.commits[part - cut.parts.start]:
-                    effect = (*parts.observables[parts.effects[part]], *(of_seam[d] for d in flips if d in of_seam))
+    def _merged(self, cut: _Cut, seam: Ints) -> dict[str, float]:
+        """The errors as far as they are in sight, in the model's order, equal ones as one: targets and probability."""
+        kinds, texts = self._kinds(cut, seam)
+        found: dict[tuple[int, ...], float] = {}
+        stops = np.cumsum(np.add.reduceat(cut.kept, cut.of_error, dtype=np.int64)).tolist() if len(kinds) else []
+        start = 0
+        for stop, p in zip(stops, self.parts.probabilities[cut.errors].tolist(), strict=False):
+            key = tuple(kinds[start:stop])
+            if len(key) > 1:
                 # What is flipped twice is not flipped.
-                rows ^= {(tuple(sorted(int(local[d]) for d in flips if local[d] >= 0)), effect)}
-            if rows:
-                key = tuple(sorted(rows))
-                p, q = float(parts.probabilities[error]), found.get(key, 0.0)
+                key = tuple(sorted(kind for kind in set(key) if key.count(kind) % 2))
+            if key:
+                q = found.get(key, 0.0)
                 found[key] = p + q - 2 * p * q
-        return found
+            start = stop
+        return {" ^ ".join([texts[kind] for kind in key]): p for key, p in found.items()}
+
+    def _kinds(self, cut: _Cut, seam: Ints) -> tuple[list[int], list[str]]:
+        """Numbers of what the kept parts flip here, one after another, and what that is, as text."""
+        parts = self.parts
+        of_target = np.repeat(np.where(cut.kept, np.cumsum(cut.kept) - 1, -1), cut.sizes)
+        column = np.arange(len(of_target)) - np.repeat(cut.of_part, cut.sizes)
+        width = int(cut.sizes.max(initial=0))
+        row, column, detectors = (each[of_target >= 0] for each in (of_target, column, cut.detectors))
+        of_seam = np.full(len(self.local), _NOTHING)
+        of_seam[seam] = parts.num_observables + np.arange(len(seam))
+        commits = cut.commits[cut.kept]
+        flips = np.full((len(commits), 2 * width), _NOTHING)
+        flips[row, column] = np.where(self.local[detectors] >= 0, self.local[detectors], _NOTHING)
+        flips[row, width + column] = np.where(commits[row], of_seam[detectors], _NOTHING)
+        flips[:, :width].sort(axis=1)
+        flips[:, width:].sort(axis=1)
+        effects = np.where(commits, parts.effects[cut.parts][cut.kept], 0)
+        numbers = effects
+        for values in flips.T:
+            values = np.unique(values, return_inverse=True)[1]
+            numbers = np.unique(numbers * (values.max(initial=0) + 1) + values, return_inverse=True)[1]
+        first = np.unique(numbers, return_index=True)[1]
+        texts = []
+        for effect, values in zip(effects[first].tolist(), flips[first].tolist(), strict=True):
+            seen = tuple(value for value in values[:width] if value < _NOTHING)
+            flipped = (*parts.observables[effect], *(value for value in values[width:] if value < _NOTHING))
+            texts.append(_text((seen, flipped)))
+        return numbers.tolist(), texts
 
 
 def _components(starts: Ints, ends: Ints, number: int) -> Ints:
@@ -295,26 +328,28 @@ def _text(part: _Part) -> str:
     return " ".join([*(f"D{d}" for d in part[0]), *(f"L{o}" for o in part[1])])
 
 
-def _sorted_by_layer(parts: Parts, times: Ints) -> tuple[Parts, Ints, int]:
-    """The errors in order of their first layer, these layers, and how many layers an error reaches over."""
+def _in_order(parts: Parts, times: Ints) -> tuple[Parts, Ints, Ints]:
+    """The errors about in order of time, the last layer of all up to each, and the first of all from each on."""
     if not len(parts.probabilities):
-        return parts, np.zeros(0, dtype=np.int64), 0
-    of_errors = parts.part_starts[parts.error_starts]
+        return parts, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    of_errors = parts.part_starts[parts.error_starts[:-1]]
     layers = times[parts.detectors]
-    first = np.minimum.reduceat(layers, of_errors[:-1])
-    reach = int((np.maximum.reduceat(layers, of_errors[:-1]) - first).max())
+    first, last = np.minimum.reduceat(layers, of_errors), np.maximum.reduceat(layers, of_errors)
+    until, since = np.maximum.accumulate(last), np.minimum.accumulate(first[::-1])[::-1]
+    # Models that come from circuits are in order but for a few layers.
+    if (until - since).mean() <= 2 * (last - first).max() + 4:
+        return parts, until, since
     order = np.argsort(first, kind="stable")
     chosen_parts = _ranges(parts.error_starts, order)
-    chosen_targets = _ranges(parts.part_starts, chosen_parts)
     moved = dataclasses.replace(
         parts,
         probabilities=parts.probabilities[order],
         error_starts=np.concatenate([[0], np.cumsum(np.diff(parts.error_starts)[order])]),
         part_starts=np.concatenate([[0], np.cumsum(np.diff(parts.part_starts)[chosen_parts])]),
-        detectors=parts.detectors[chosen_targets],
+        detectors=parts.detectors[_ranges(parts.part_starts, chosen_parts)],
         effects=parts.effects[chosen_parts],
     )
-    return moved, first[order], reach
+    return moved, np.maximum.accumulate(last[order]), first[order]
 
 
 def _ranges(starts: Ints, order: Ints) -> Ints:
@@ -322,15 +357,6 @@ def _ranges(starts: Ints, order: Ints) -> Ints:
     sizes = np.diff(starts)[order]
     ends = np.cumsum(sizes)
     return np.asarray(np.repeat(starts[order] - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0))
-
-
-def _sum_by(groups: Ints, values: Hashes, number: int) -> Hashes:
-    """Sums of 64 bits; groups stand one after another."""
-    found = np.zeros(number, dtype=np.uint64)
-    if len(groups):
-        starts = np.flatnonzero(np.diff(groups, prepend=-1))
-        found[groups[starts]] = np.add.reduceat(values, starts)
-    return found
 
 
 def _mix(values: Hashes) -> Hashes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quell.decoders.posteriors import check_bit_packed
 from quell.decoders.predecoder.predecoded import check_inner
 from quell.decoders.settings import decoder_settings
-from quell.decoders.windows.model_decoders import Job
+from quell.decoders.windows.model_decoders import Job, read_predictions
 from quell.decoders.windows.parts import read_parts
 from quell.decoders.windows.plan import Window, WindowPlan
 from quell.decoders.windows.pool import model_decoders
@@ -28,7 +28,6 @@ __all__ = ["AXES", "SCHEMES", "CompiledWindowed", "Windowed", "decode_windows", 
 AXES = ("time", "space-time")
 SCHEMES = ("sliding", "parallel")
 _BYTES_AT_A_TIME = 1 << 28
-_FEWEST_IN_A_BLOCK = 1
 
 Lengths = int | tuple[int, ...]
 Decode = Callable[[Sequence[Job]], list[NDArray[np.uint8]]]
@@ -53,7 +52,8 @@ class Windowed(sinter.Decoder):
             more observables than the memory has, one for each detector of the seam.
         commit: Layers that a window commits, at least 1; for blocks in space and time two numbers may be given, in time
             and in space.
-        buffer: Layers that it sees beyond, likewise; at least as many as an error reaches across, 1 in most memories.
+        buffer: Layers that it sees beyond, likewise; at least as many as an error reaches across: in time 1 in most
+            memories, in space 2 in a rotated surface code.
         axis: `"time"` or `"space-time"`.
         scheme: `"sliding"` or `"parallel"`; blocks in space are parallel, whatever it says.
         gap: Layers between blocks, likewise; None for as many as `commit`.
@@ -170,23 +170,29 @@ class CompiledWindowed(sinter.CompiledDecoder):
             "bit_packed_detection_event_data", bit_packed_detection_event_data, self.plan.num_detectors
         )
         size = max(1, _BYTES_AT_A_TIME // max(self.plan.num_detectors, 1))
-        parts = [self._some(events[start : start + size]) for start in range(0, max(len(events), 1), size)]
-        return np.concatenate(parts)
+        starts = range(0, max(len(events), 1), size)
+        parts, discards = zip(*(self._some(events[start : start + size]) for start in starts), strict=True)
+        predicted = np.concatenate(parts)
+        if any(each is None for each in discards):
+            return predicted
+        return np.concatenate([predicted, np.concatenate(discards)[:, None].astype(np.uint8)], axis=1)
 
-    def _some(self, events: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _some(self, events: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """The predictions for some shots, and the discards, or None if the inner decoder knows none."""
         left = np.unpackbits(events, axis=1, count=self.plan.num_detectors, bitorder="little").view(np.bool_)
         frame = np.zeros((len(events), self.plan.num_observables), dtype=np.bool_)
-        discards = np.zeros(len(events), dtype=np.uint8)
+        discards: NDArray[np.bool_] | None = None
         windows = self.plan.windows
         start = 0
         while start < len(windows):
             stop = start + 1
             while stop < len(windows) and windows[stop].stage == windows[start].stage:
                 stop += 1
-            discards |= decode_windows(windows[start:stop], self.plan.num_observables, self._decode, left, frame)
+            found = decode_windows(windows[start:stop], self.plan.num_observables, self._decode, left, frame)
+            if found is not None:
+                discards = found if discards is None else discards | found
             start = stop
-        packed = np.packbits(frame, axis=1, bitorder="little")
-        return np.concatenate([packed, discards[:, None]], axis=1) if discards.any() else packed
+        return np.packbits(frame, axis=1, bitorder="little"), discards
 
 
 def decode_windows(
@@ -195,7 +201,7 @@ def decode_windows(
     decode: Decode,
     left: NDArray[np.bool_],
     frame: NDArray[np.bool_],
-) -> NDArray[np.uint8]:
+) -> NDArray[np.bool_] | None:
     """Decodes windows that are independent of each other, and writes down what they commit.
 
     Args:
@@ -206,26 +212,19 @@ def decode_windows(
         frame: bool (shots, O): the observables that were flipped, likewise.
 
     Returns:
-        uint8 (shots,): 1 where a window discards a shot.
+        bool (shots,): whether a window discards a shot; None if the inner decoder says nothing of discards.
 
     Raises:
         InputError: A prediction has another shape.
     """
     jobs = [(window.model, np.packbits(left[:, window.detectors], axis=1, bitorder="little")) for window in windows]
-    discards = np.zeros(len(left), dtype=np.uint8)
+    discards: NDArray[np.bool_] | None = None
     for window, predicted in zip(windows, decode(jobs), strict=True):
-        count = num_observables + len(window.seam)
-        width = -(-count // 8)
-        if predicted.dtype != np.uint8 or predicted.shape not in ((len(left), width), (len(left), width + 1)):
-            raise InputError(
-                f"the inner decoder must return uint8 of shape ({len(left)}, {width}), or one byte more a shot for "
-                f"discards, got {predicted.dtype} of shape {predicted.shape}"
-            )
-        flips = np.unpackbits(predicted[:, :width], axis=1, count=count, bitorder="little").view(np.bool_)
+        flips, found = read_predictions(predicted, len(left), num_observables + len(window.seam))
         frame ^= flips[:, :num_observables]
         left[:, window.seam] ^= flips[:, num_observables:]
-        if predicted.shape[1] > width:
-            discards |= (predicted[:, width] != 0).astype(np.uint8)
+        if found is not None:
+            discards = found if discards is None else discards | found
     return discards
 
 
@@ -255,9 +254,13 @@ def plan_windows(
     """
     if not isinstance(dem, stim.DetectorErrorModel):
         raise InputError(f"a stim.DetectorErrorModel is needed, got {type(dem).__name__}")
+    check_known("axis", axis, AXES)
+    scheme = check_known("scheme", "parallel" if axis == "space-time" else scheme, SCHEMES)
     commits = _lengths("commit", commit, axis, minimum=1)
     buffers = _lengths("buffer", buffer, axis, minimum=0)
     gaps = _lengths("gap", commit if gap is None else gap, axis, minimum=1)
+    if not dem.num_detectors:
+        return WindowPlan(0, dem.num_observables, (), (), np.zeros(0, dtype=np.int64))
     layers = Layers.of(dem, axis)
     parts = read_parts(dem)
     sizes = layers.sizes
@@ -272,6 +275,10 @@ def plan_windows(
                 f"mend where they meet: make the model with decompose_errors=True, or pass scheme='sliding'"
             )
         boxes = block_boxes(sizes, _spread(commits, axis), _spread(gaps, axis), _spread(buffers, axis))
+    if len(boxes) == 1:
+        everything = np.arange(dem.num_detectors)
+        whole = Window(0, everything, 0, everything[:0], everything, sizes[0] - 1)
+        return WindowPlan(dem.num_detectors, dem.num_observables, (whole,), (dem,), layers.numbers[0])
     models = WindowModels(parts, layers)
     windows = tuple(models.windows(boxes))
     return WindowPlan(dem.num_detectors, dem.num_observables, windows, tuple(models.models), layers.numbers[0])
@@ -279,8 +286,6 @@ def plan_windows(
 
 def _check_room(sizes: tuple[int, ...], commits: tuple[int, ...], buffers: tuple[int, ...], axis: str) -> None:
     """Refuses windows of which not even one fits."""
-    if not sizes or not sizes[0]:
-        return
     names = ("rounds",) if axis == "time" else ("rounds", "columns")
     room = sizes[:1] if axis == "time" else (sizes[0], max(sizes[1:]))
     for name, have, commit, buffer in zip(names, room, commits, buffers, strict=True):
@@ -295,8 +300,9 @@ def _lengths(name: str, value: Lengths, axis: str, *, minimum: int) -> tuple[int
     """One number for time, or two, for time and space."""
     given: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     wanted = 1 if axis == "time" else 2
-    if len(given) > wanted:
-        raise InputError(f"{name} must be one number of layers in time for axis='time', got {value!r}")
+    if not 1 <= len(given) <= wanted:
+        which = "one number of layers in time" if wanted == 1 else "one number of layers, or two, in time and in space,"
+        raise InputError(f"{name} must be {which} for axis={axis!r}, got {value!r}")
     numbers = tuple(check_integer(name, each, minimum=minimum) for each in given)
     return numbers if len(numbers) == wanted else numbers * wanted
 

@@ -256,10 +256,17 @@ def test_hyperedges_are_refused() -> None:
         EdgeGraph.of(undecomposed)
 
 
-def test_more_observables_than_bits_are_refused() -> None:
+def test_more_observables_than_bits_of_a_word_fill_further_words() -> None:
     assert EdgeGraph.of(stim.DetectorErrorModel("error(0.1) D0 L63")).observables.tolist() == [1 << 63]
-    with pytest.raises(InputError, match="the model has 65 observables, the limit is 64: decode groups of them"):
-        EdgeGraph.of(stim.DetectorErrorModel("error(0.1) D0 L64"))
+    dem = stim.DetectorErrorModel("error(0.1) D0 L64\nerror(0.1) D0 D1 L0 L127\nerror(0.7) D1 L1 L128\nerror(0.1) D2")
+    graph = EdgeGraph.of(dem)
+    assert graph.observables.dtype == np.uint64
+    assert graph.observables.tolist() == [[0, 1, 0], [1, 1 << 63, 0], [2, 0, 1], [0, 0, 0]]
+    assert graph.flipped_observables == 1 << 128 | 2
+    assert graph.matters.tolist() == [True, True, True, False]
+    empty = EdgeGraph.of(stim.DetectorErrorModel("logical_observable L64\ndetector D0"))
+    assert empty.observables.shape == (0, 2)
+    assert empty.matters.shape == (0,)
 
 
 def test_an_error_more_likely_than_not_counts_as_its_absence() -> None:

@@ -44,6 +44,22 @@ def graph_of(ends: list[tuple[int, int]], num_detectors: int) -> EdgeGraph:
     )
 
 
+def spread(graph: EdgeGraph, places: NDArray[np.int64]) -> EdgeGraph:
+    """The same graph, whose observable k has become observable `places[k]`, the last one the largest."""
+    num_observables = int(places.max()) + 1
+    flips = np.zeros((graph.num_edges, -(-num_observables // 64) * 64), dtype=np.uint8)
+    flips[:, places] = bits(graph.observables, len(places))
+    words = np.packbits(flips, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+    return dataclasses.replace(graph, num_observables=num_observables, observables=words)
+
+
+def spread_bits(words: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """uint8 (shots, observables): what the words, uint64 (shots, W), say of the observables in these places."""
+    flips = np.unpackbits(words.astype("<u8").view(np.uint8), axis=1, bitorder="little")
+    assert flips.sum() == flips[:, places].sum()
+    return flips[:, places]
+
+
 def random_graph(rng: np.random.Generator, *, boundary: bool, parallel: bool = False, most: int = 14) -> EdgeGraph:
     num_detectors = int(rng.integers(2, 9))
     pairs = [*itertools.combinations(range(num_detectors), 2)]
@@ -271,6 +287,47 @@ def test_the_residual_is_what_committed_edges_leave(confidence: float) -> None:
         assert np.array_equal(events, before)
         committed += int(edges.sum())
     assert (committed > 0) == (confidence < 1)
+
+
+@pytest.mark.parametrize("most", [5, 40])
+def test_many_observables_are_matched_and_committed_as_few_are(most: int) -> None:
+    rng = np.random.default_rng(5)
+    committed = []
+    for trial in range(60):
+        graph = random_graph(rng, boundary=trial % 2 == 0, parallel=trial % 3 == 0, most=40)
+        # Paths that flip the same observables are told from those that do not.
+        graph = dataclasses.replace(graph, observables=graph.observables & np.uint64((1 << most) - 1))
+        places = np.append(rng.permutation(500)[: graph.num_edges - 1], rng.integers(500, 600))
+        log_odds = random_odds(rng, (6, graph.num_edges))
+        events = packed(rng.integers(0, 2, (6, graph.num_detectors)).astype(np.uint8))
+        few, many = (
+            PosteriorMatching(each, np.arange(graph.num_edges), num_neighbors=3)
+            for each in (graph, spread(graph, places))
+        )
+        wanted = bits(few.match(log_odds, events), graph.num_edges)
+        assert np.array_equal(spread_bits(many.match(log_odds, events), places), wanted)
+        for confidence in (0.5, 0.8, 0.99, 1.0):
+            residual, masks = few.commit(log_odds, events, confidence=confidence)
+            own_residual, words = many.commit(log_odds, events, confidence=confidence)
+            assert words.dtype == np.uint64
+            assert np.array_equal(own_residual, residual)
+            assert np.array_equal(spread_bits(words, places), bits(masks, graph.num_edges))
+            committed.append(int(masks.astype(np.bool_).sum()))
+        assert many.counts == few.counts
+    assert np.array(committed).reshape(-1, 4).sum(axis=0)[:3].min() > 10
+
+
+def test_every_edge_of_a_surface_code_may_have_an_observable_of_its_own() -> None:
+    graph, log_odds, events, _ = surface_shots(5, 0.012, 100)
+    num_words = -(-graph.num_edges // 64)
+    words = np.zeros((graph.num_edges, num_words), dtype=np.uint64)
+    number = np.arange(graph.num_edges)
+    words[number, number // 64] = np.uint64(1) << (number % 64).astype(np.uint64)
+    matching = PosteriorMatching(dataclasses.replace(graph, num_observables=graph.num_edges, observables=words), number)
+    edges = np.unpackbits(matching.match(log_odds, events).astype("<u8").view(np.uint8), axis=1, bitorder="little")
+    edges = edges[:, : graph.num_edges]
+    assert np.array_equal(edges, chosen_edges(graph, log_odds, events)[0])
+    assert np.array_equal(edges @ checks(graph) % 2, unpacked(events, graph.num_detectors))
 
 
 @pytest.mark.parametrize("knowledge", [1.0, 6.0])

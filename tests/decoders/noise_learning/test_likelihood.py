@@ -183,18 +183,18 @@ def test_what_never_happens_gets_no_rate() -> None:
 
 
 def test_sampled_shots_give_the_rates_and_better_than_the_closed_form() -> None:
-    structure = surface()
+    structure = surface(5)
     truth = scattered(structure, 5)
-    counts = sampled_counts(structure, truth, 200_000, seed=5)
+    counts = sampled_counts(structure, truth, 100_000, seed=5)
     plain = closed_form(structure, counts)
-    found = fit_rates(structure, counts)
-    refined = refined_rates(structure, counts, found.rates + 1e-5)
+    found = fit_rates(structure, counts, around=truth)
+    refined = refined_rates(structure, counts, truth)
     for estimates in (found, refined):
-        # A variance from 32 blocks: Student's t passes 9 once in 3e9, here in 219 faults and two fits.
-        off = np.abs(estimates.rates - truth) / np.maximum(np.sqrt(estimates.variances), 1e-6)
+        # A variance from 32 blocks: Student's t passes 9 once in 3e9, here in 861 faults and two fits.
+        off = np.abs(estimates.rates - truth) / np.sqrt(estimates.variances)
         assert off.max() < 9
         assert np.mean(off**2) < 1.5
-        # Measured: 0.72 to 0.77 with ten seeds.
+        # With eight other seeds it is 0.805 to 0.826.
         assert (estimates.variances / truth).sum() < 0.9 * (plain.variances / truth).sum()
 
 
@@ -210,13 +210,13 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     structure = FaultStructure.of(circuit)
     sampler = circuit.detector_error_model(decompose_errors=True).compile_sampler(seed=7)
     inside = []
-    for _ in range(150):
+    for _ in range(80):
         counts = ParityCounts(ParitySets.of(structure))
         counts.add(sampler.sample(4000, bit_packed=True)[0])
         found = fit_rates(structure, counts)
         inside.append(np.abs(found.rates - structure.nominal) < 2.04 * np.sqrt(found.variances))
-    # Of 150 runs with about 10 independent rates, the share scatters by less than 0.008.
-    assert 0.91 < np.mean(inside) < 0.99
+    # Over 250 runs it is 95.5 %, by which the mean of 80 scatters by 0.6 %.
+    assert 0.92 < np.mean(inside) < 0.99
 
 
 def test_forgetting_all_shots_alike_changes_nothing() -> None:
@@ -225,7 +225,7 @@ def test_forgetting_all_shots_alike_changes_nothing() -> None:
     before = fit_rates(structure, counts)
     counts.decay(0.25)
     after = fit_rates(structure, counts)
-    np.testing.assert_allclose(after.rates, before.rates, atol=1e-6)
+    np.testing.assert_allclose(after.rates, before.rates, atol=1e-7)
     np.testing.assert_allclose(after.variances, before.variances, rtol=1e-3)
 
 
@@ -282,3 +282,11 @@ def test_arguments_that_are_refused(arguments: dict[str, object], message: str) 
     counts = exact_counts(structure, structure.nominal)
     with pytest.raises(InputError, match=message):
         fit_rates(structure, counts, **arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_handful_of_shots() -> None:
+    structure = surface()
+    found = fit_rates(structure, sampled_counts(structure, structure.nominal, 5, seed=3))
+    assert ((found.rates >= 0) & (found.rates <= 1)).all()
+    assert np.isfinite(found.variances).all()
+    assert (found.weights > 0).sum() == 5

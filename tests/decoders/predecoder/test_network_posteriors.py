@@ -1,5 +1,6 @@
 """A compiled network: its prior, its batches, its memory, its devices, and how far it sees."""
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 else:
     torch = pytest.importorskip("torch")
 
-from quell.decoders.predecoder import network_posteriors
+from quell.decoders.predecoder import network_posteriors, network_tiles
 from quell.decoders.predecoder.lattice import NUM_CLASSES
 from quell.decoders.predecoder.network import NetworkConfig, PosteriorNetwork
 from quell.decoders.predecoder.network_posteriors import (
@@ -24,6 +25,7 @@ from quell.decoders.predecoder.network_posteriors import (
     check_device,
     network_precision,
 )
+from quell.decoders.predecoder.network_source import NetworkSource
 
 CPU = torch.device("cpu")
 
@@ -296,3 +298,86 @@ def test_models_of_other_codes_are_refused() -> None:
     model = memory()
     with pytest.raises(InputError, match="have no three coordinates"):
         CompiledNetwork(network(), model.graph, {}, model.all_edges, device=CPU)
+
+
+@functools.cache
+def long_memory(distance: int, rounds: int) -> Model:
+    return memory(distance, rounds)
+
+
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize(("weights", "distance", "rounds"), [("fast", 5, 41), ("accurate", 3, 45)])
+@pytest.mark.parametrize("tile", [1, 4, 7, 13, 40, 41, 42, 100])
+def test_tiles_with_their_halo_say_what_the_whole_volume_says(
+    weights: str, distance: int, rounds: int, tile: int
+) -> None:
+    model = long_memory(distance, rounds)
+    events = model.events(4, seed=11)
+    sources = NetworkSource(weights), NetworkSource(weights, tile=tile)
+    whole, tiled = (each.compile(model.graph, model.coordinates, model.all_edges, device="cpu") for each in sources)
+    assert len(tiled._tiles) == -(-model.lattice.shape[0] // tile)
+    expected = whole.log_odds(events)
+    assert (expected != prior_of(model)).mean() > 0.5
+    np.testing.assert_array_equal(tiled.log_odds(events), expected)
+    # Alone too, where torch would add in another order.
+    np.testing.assert_array_equal(tiled.log_odds(events[2:3]), expected[2:3])
+
+
+@pytest.mark.usefixtures("single")
+def test_a_halo_smaller_by_one_round_does_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = long_memory(5, 41)
+    events = model.events(4, seed=11)
+    made = network(depth=3)
+    expected = compiled(model, made).log_odds(events)
+    np.testing.assert_array_equal(compiled(model, made, tile=5).log_odds(events), expected)
+    spans = network_tiles.tile_spans
+    monkeypatch.setattr(network_tiles, "tile_spans", lambda rounds, tile, halo: spans(rounds, tile, halo - 1))
+    assert (compiled(model, made, tile=5).log_odds(events) != expected).any()
+
+
+@pytest.mark.parametrize("tile", [1, 3, 8, 50])
+@pytest.mark.parametrize("halo", [0, 2, 9])
+@pytest.mark.parametrize("rounds", [1, 5, 24])
+def test_spans_cover_all_rounds_once_and_are_alike(rounds: int, tile: int, halo: int) -> None:
+    spans = list(network_tiles.tile_spans(rounds, tile, halo))
+    assert [t for span in spans for t in range(span.start, span.stop)] == list(range(rounds))
+    assert {span.last - span.first for span in spans} == {min(rounds, min(tile, rounds) + 2 * halo)}
+    for span in spans:
+        assert span.stop - span.start <= tile
+        assert 0 <= span.first <= max(0, span.start - halo)
+        assert rounds >= span.last >= min(rounds, span.stop + halo)
+
+
+def test_tiles_of_a_memory_share_what_is_worked_out_for_the_model() -> None:
+    tiles = compiled(long_memory(5, 41), network(depth=2), tile=3)._tiles
+    assert len(tiles) == 14
+    # The first, the last ones, which end with the memory, and one for all others.
+    assert len({tile.static.data_ptr() for tile in tiles}) <= 5
+
+
+@pytest.mark.usefixtures("single")
+def test_edges_without_a_place_or_a_wish_are_no_trouble_to_tiles() -> None:
+    model = memory(3, 12, "X", order="hooks_along_logical")
+    events = model.events(20, seed=2)
+    whole = compiled(model).log_odds(events)
+    wanted = np.random.default_rng(5).permutation(model.graph.num_edges)[:57]
+    assert (model.lattice.places[wanted] < 0).any()
+    np.testing.assert_array_equal(compiled(model, edges=wanted, tile=2).log_odds(events), whole[:, wanted])
+    assert compiled(model, edges=wanted[:0], tile=2).log_odds(events).shape == (20, 0)
+
+
+def test_tiles_are_whole_numbers() -> None:
+    assert NetworkSource("fast", tile=7).settings_id() == NetworkSource("fast").settings_id()
+    with pytest.raises(InputError, match="tile must be an integer >= 1, got 0"):
+        NetworkSource("fast", tile=0)
+
+
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize(("distance", "rounds"), [(3, 1), (3, 3), (5, 4)])
+@pytest.mark.parametrize("weights", ["fast", "accurate"])
+def test_a_shot_alone_is_told_what_it_is_told_in_company(weights: str, distance: int, rounds: int) -> None:
+    model = memory(distance, rounds)
+    ready = NetworkSource(weights).compile(model.graph, model.coordinates, model.all_edges, device="cpu")
+    events = model.events(100, seed=12)
+    alone = np.concatenate([ready.log_odds(events[i : i + 1]) for i in range(100)])
+    np.testing.assert_array_equal(alone, ready.log_odds(events))
