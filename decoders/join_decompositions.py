@@ -47,9 +47,10 @@ def join_equal_errors(dem: stim.DetectorErrorModel) -> stim.DetectorErrorModel:
     members: dict[frozenset[int], dict[tuple[_Part, ...], list[int]]] = {}
     for number, own in enumerate(parts):
         members.setdefault(_effect(own), {}).setdefault(tuple(sorted(own)), []).append(number)
+    given = [error.args_copy()[0] for error in errors]
     probabilities: dict[int, float] = {}
     for ways in members.values():
-        probabilities |= _joined(ways, [error.args_copy()[0] for error in errors])
+        probabilities |= _joined(ways, given)
     joined = stim.DetectorErrorModel()
     number = -1
     for instruction in instructions:

@@ -21,6 +21,7 @@ __all__ = ["NUM_BLOCKS", "ParityCounts", "ParitySets"]
 NUM_BLOCKS = 32
 _MOST_SUBSETS = 1 << 27
 _SHOTS_AT_A_TIME = 8192
+_SHOTS_IN_A_WORD = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,7 +131,9 @@ class ParityCounts:
         from quell.decoders.noise_learning.parity_kernels import count_odd
 
         blocks = len(self.shots)
-        piece = max(1, min(_SHOTS_AT_A_TIME, math.ceil(len(events) / blocks)))
+        # A word of shots costs as much as one shot, so pieces are no smaller once all blocks have some.
+        least = _SHOTS_IN_A_WORD if float(self.shots.min()) >= _SHOTS_IN_A_WORD else 1
+        piece = max(least, min(_SHOTS_AT_A_TIME, math.ceil(len(events) / blocks)))
         for start in range(0, len(events), piece):
             part = events[start : start + piece]
             block = int(np.argmin(self.shots))
