@@ -77,8 +77,8 @@ def test_counts_are_those_of_numpy_in_any_portions(seed: int, portions: list[int
     assert counts.odd.sum(axis=0).tolist() == odd_shots(events, sets)
     assert counts.num_shots == counts.effective_shots == counts.squares == len(events)
     assert (counts.odd <= counts.shots[:, None]).all()
-    # No block is further ahead than the largest piece that was added at a time.
-    assert counts.shots.max() - counts.shots.min() <= -(-max(portions) // blocks)
+    # No block is further ahead than the largest piece that was added at a time, which may be a word.
+    assert counts.shots.max() - counts.shots.min() <= max(64, -(-max(portions) // blocks))
 
 
 def test_many_shots_at_once() -> None:
