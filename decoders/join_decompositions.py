@@ -3,7 +3,7 @@
 Near boundaries Stim decomposes some errors that flip one edge of the matching graph into two edges that end at the
 boundary, and others with the same effect not. A matching decoder then sees two boundary edges likelier, and the edge
 less likely, than they are. Where errors flip the same detectors and observables, this gives the probability of all to
-the decomposition with the fewest parts.
+the decomposition with the fewest parts that a matching can use.
 """
 
 import math
@@ -24,8 +24,9 @@ def join_equal_errors(dem: stim.DetectorErrorModel) -> stim.DetectorErrorModel:
         dem: A model, decomposed or not.
 
     Returns:
-        The model, flattened. Of errors that flip the same detectors and observables those with the fewest parts are
-        left, with the probability of all; where several have the fewest, each gets a share by its own.
+        The model, flattened. Of errors that flip the same detectors and observables one decomposition is left, with the
+        probability of all: that with the fewest parts, if there are some whose parts flip two detectors at most, among
+        these. Where several have the fewest, each gets a share by its own probability.
 
     Raises:
         InputError: It is no model.
@@ -70,8 +71,10 @@ def _joined(ways: dict[tuple[_Part, ...], list[int]], given: list[float]) -> dic
         ways: The errors by their decomposition.
         given: The probabilities of all errors.
     """
-    fewest = min(map(len, ways))
-    kept = [way for way in ways if len(way) == fewest]
+    # A part of more than two detectors is no edge, and a matching leaves it out.
+    usable = [way for way in ways if all(sum(flip >= 0 for flip in part) <= 2 for part in way)] or list(ways)
+    fewest = min(map(len, usable))
+    kept = [way for way in usable if len(way) == fewest]
     # The chance of an odd number is (1 - even) / 2.
     evens = {way: math.prod(1 - 2 * given[number] for number in numbers) for way, numbers in ways.items()}
     even = math.prod(evens.values())
@@ -80,8 +83,8 @@ def _joined(ways: dict[tuple[_Part, ...], list[int]], given: list[float]) -> dic
         return {first[0]: (1 - even) / 2}
     if even <= 0:  # an odd number is as likely as not, or likelier, and has no shares: one way gets all
         return {first[0]: (1 - even) / 2}
-    logs = [-math.log(min(evens[way], 1 - 1e-16)) if evens[way] > 0 else 1.0 for way in kept]
-    shares = [log / sum(logs) for log in logs]
+    logs = [-math.log(evens[way]) if evens[way] > 0 else 1.0 for way in kept]
+    shares = [log / sum(logs) if sum(logs) else 1 / len(logs) for log in logs]
     return {number: (1 - even**share) / 2 for number, share in zip(first, shares, strict=True)}
 
 

@@ -1,9 +1,10 @@
 """What shots say of a fault, and what they say of its like: rates drawn towards their classes, no more than is due.
 
 Classes lie within each other, as time translations lie within all translations. How much rates differ within a class is
-learned from the shots as well: by the variances that make the estimates likeliest. Each fault's rate then has a prior
-from all other faults, in which the nearest count most (hierarchical credibility, Jewell 1975; the best linear
-unbiased prediction of nested random effects), and the posterior of the two gives the rate and its interval.
+learned from the shots as well: by the variances that make the estimates likeliest. What stands apart, as a bad gate
+does, is let go its own way. Each fault's rate then has a prior from all other faults, in which the nearest count most
+(hierarchical credibility, Jewell 1975; the best linear unbiased prediction of nested random effects), and the
+posterior of the two gives the rate and its interval.
 """
 
 import dataclasses
@@ -22,7 +23,8 @@ Floats = NDArray[np.float64]
 _SCATTERS = np.array([0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3])
 _SWEEPS = 3
 _ABOUT_AS_LIKELY = 0.5  # of a log-likelihood: within one standard error
-_PASSES = 3
+_PASSES = 4
+_FAR = 3.0  # standard errors from its class at which a rate is let go its own way
 _POINTS = 256  # of the grid on which a posterior is worked out
 _CHUNK = 4096
 _TAIL = 0.025
@@ -148,26 +150,34 @@ class _Group:
         values = self.rates / scale
         prior = np.ones(len(scale))
         scatters = np.full(len(tree.parents), 0.3)
+        apart = [np.zeros(len(parent)) for parent in tree.parents]
         for _ in range(_PASSES):
             # The variance at the rate that is expected, not at the one that was met: else low ones would count more.
             noise = (np.maximum(prior, 0.05) * scale + self.background) / shots / scale**2
-            scatters = _likeliest(tree, values, noise, scatters)
-            levels = self.correlated(tree.up(values, noise, scatters), noise, scatters, scale)
-            means, variances = tree.down(levels, scatters)
+            scatters = _likeliest(tree, values, noise, scatters, apart)
+            levels = self.correlated(tree.up(values, noise, _spreads(scatters, apart)), noise, scale, scatters, apart)
+            # Whether a fault stands apart is asked with the variance at its own rate: few events come in odd numbers.
+            own = (np.maximum(values, prior) * scale + self.background) / shots / scale**2
+            means, variances, apart = tree.down(levels, scatters, apart, own)
             prior = np.where(np.isfinite(variances), means, 1.0)
-        likelihood = tree.log_likelihood(values, noise, scatters) - float(np.log(scale).sum())
+        likelihood = tree.log_likelihood(values, noise, _spreads(scatters, apart)) - float(np.log(scale).sum())
         return _Priors(means * scale, variances * scale**2, scatters, likelihood)
 
     def correlated(
-        self, levels: list[tuple[Floats, Floats]], noise: Floats, scatters: Floats, scale: Floats
+        self,
+        levels: list[tuple[Floats, Floats]],
+        noise: Floats,
+        scale: Floats,
+        scatters: Floats,
+        apart: list[Floats],
     ) -> list[tuple[Floats, Floats]]:
         """Means of classes with the variance that the blocks show: members that share detectors err together."""
         influences, independent = self.influences / scale, noise
         found = levels[:1]
         for (_, variance), (mean, spread), parent, scatter in zip(
-            levels[:-1], levels[1:], self.tree.parents, scatters, strict=True
+            levels[:-1], levels[1:], self.tree.parents, _spreads(scatters, apart), strict=True
         ):
-            share = spread[parent] / (variance + scatter**2)
+            share = spread[parent] / (variance + scatter)
             influences = np.stack([np.bincount(parent, weights=share * row) for row in influences])
             independent = np.bincount(parent, weights=share**2 * independent).astype(np.float64)
             excess = np.maximum(self.estimates.variance_of(influences) - independent, 0.0)
@@ -175,7 +185,12 @@ class _Group:
         return found
 
 
-def _likeliest(tree: "_Tree", values: Floats, noise: Floats, scatters: Floats) -> Floats:
+def _spreads(scatters: Floats, apart: list[Floats]) -> list[Floats]:
+    """The variance of each fault, and of each class, within its class."""
+    return [scatter**2 + more for scatter, more in zip(scatters, apart, strict=True)]
+
+
+def _likeliest(tree: "_Tree", values: Floats, noise: Floats, scatters: Floats, apart: list[Floats]) -> Floats:
     """The scatters that make the values likeliest, one level after another; of those about as likely, the largest."""
     scatters = scatters.copy()
     for _ in range(_SWEEPS):
@@ -183,7 +198,7 @@ def _likeliest(tree: "_Tree", values: Floats, noise: Floats, scatters: Floats) -
         for level in range(len(scatters)):
             tried = np.tile(scatters, (len(_SCATTERS), 1))
             tried[:, level] = _SCATTERS
-            likelihoods = np.array([tree.log_likelihood(values, noise, each) for each in tried])
+            likelihoods = np.array([tree.log_likelihood(values, noise, _spreads(each, apart)) for each in tried])
             scatters = tried[int(np.flatnonzero(likelihoods >= likelihoods.max() - _ABOUT_AS_LIKELY)[-1])]
         if np.array_equal(before, scatters):
             break
@@ -200,36 +215,43 @@ class _Tree:
             parent[classes[:, level - 1]] = classes[:, level]
             self.parents.append(parent)
 
-    def up(self, values: Floats, noise: Floats, scatters: Floats) -> list[tuple[Floats, Floats]]:
+    def up(self, values: Floats, noise: Floats, spreads: list[Floats]) -> list[tuple[Floats, Floats]]:
         """What each fault and each class is by what lies in it: mean and variance, for each level."""
         found = [(values, noise)]
-        for parent, scatter in zip(self.parents, scatters, strict=True):
+        for parent, spread in zip(self.parents, spreads, strict=True):
             mean, variance = found[-1]
-            weight = 1 / (variance + scatter**2)
+            weight = 1 / (variance + spread)
             total = np.bincount(parent, weights=weight)
             found.append((np.bincount(parent, weights=weight * mean) / total, 1 / total))
         return found
 
-    def log_likelihood(self, values: Floats, noise: Floats, scatters: Floats) -> float:
+    def log_likelihood(self, values: Floats, noise: Floats, spreads: list[Floats]) -> float:
         """Of the values, every mean of the widest classes being as likely as every other."""
-        levels = self.up(values, noise, scatters)
+        levels = self.up(values, noise, spreads)
         found = 0.0
-        for (mean, variance), (above, spread), parent, scatter in zip(
-            levels[:-1], levels[1:], self.parents, scatters, strict=True
+        for (mean, variance), (above, total), parent, spread in zip(
+            levels[:-1], levels[1:], self.parents, spreads, strict=True
         ):
-            weight = 1 / (variance + scatter**2)
+            weight = 1 / (variance + spread)
             found += 0.5 * float(np.log(weight).sum() - (weight * (mean - above[parent]) ** 2).sum())
-            found += 0.5 * float(np.log(spread).sum())
+            found += 0.5 * float(np.log(total).sum())
         return found
 
-    def down(self, levels: list[tuple[Floats, Floats]], scatters: Floats) -> tuple[Floats, Floats]:
-        """What all others say of each fault: mean and variance, infinite where there are no others."""
+    def down(
+        self, levels: list[tuple[Floats, Floats]], scatters: Floats, apart: list[Floats], noise: Floats
+    ) -> tuple[Floats, Floats, list[Floats]]:
+        """What all others say of each fault: mean and variance, infinite where there are no others.
+
+        What stands apart from its class, further than chance, is let go: a variance of its own is added to the scatter,
+        as large as its distance. It then neither follows its class nor draws it. Returns those variances as well.
+        """
         top = len(levels) - 1
         means, precisions = np.zeros(len(levels[top][0])), np.zeros(len(levels[top][0]))
+        found = list(apart)
         for level in range(top - 1, -1, -1):
-            parent, scatter = self.parents[level], scatters[level]
+            parent = self.parents[level]
             own_mean, own_variance = levels[level]
-            weight = 1 / (own_variance + scatter**2)
+            weight = 1 / (own_variance + scatters[level] ** 2 + apart[level])
             # The parent by its other children, and by what it was told from above.
             siblings = np.bincount(parent)[parent] > 1
             share = weight / np.bincount(parent, weights=weight)[parent]
@@ -239,9 +261,13 @@ class _Tree:
             precision = np.maximum(total, 0.0) + precisions[parent]
             with np.errstate(divide="ignore", invalid="ignore"):
                 means = np.where(precision > 0, (pull + precisions[parent] * means[parent]) / precision, 0.0)
-                variance = 1 / precision + scatter**2
+                variance = 1 / precision + scatters[level] ** 2
+                distance = np.where(precision > 0, (own_mean - means) ** 2, 0.0)
+            chance = variance + (noise if level == 0 else own_variance)
+            found[level] = np.where(distance > _FAR**2 * chance, distance, 0.0)
+            variance = variance + found[level]
             precisions = 1 / variance
-        return means, variance
+        return means, variance, found
 
 
 def _posterior(
