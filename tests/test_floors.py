@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PARTS = ("circuits", "decoders", "mitigation", "qec")
 
-ANYWHERE = {"quell.compiled_kernels", "quell.errors", "quell.whole_files"}
+ANYWHERE = {"quell.compiled_kernels", "quell.errors", "quell.whole_files", "quell.worker_processes"}
 # Which parts of quell a part may import. Everything may import what is in ANYWHERE.
 MAY_IMPORT = {
     "mitigation": {"mitigation"},

@@ -4,9 +4,10 @@ The formats are those of Stim's doc/result_formats.md. Files that hold observabl
 `stim detect --append_observables`, are read where the caller says so; else they are refused as far as they differ.
 """
 
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias, get_args
 
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 from quell.decoders.posteriors import check_bit_packed
 from quell.errors import DataError, InputError, StorageError, check_integer
 
-__all__ = ["Events", "event_portions"]
+__all__ = ["Events", "digests_of", "event_portions"]
 
 Format: TypeAlias = Literal["b8", "01", "dets", "hits", "ptb64", "r8"]
 
 _FORMATS: dict[str, Format] = {f".{kind}": kind for kind in get_args(Format)}  # by the ending of a file's name
 _LINES = ("01", "dets", "hits")  # formats with a line a shot
 _PORTION_BYTES = 1 << 22
+_DIGITS = 32  # of a hash: 128 bits
 
 Events: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8] | str | os.PathLike[str]
 
@@ -74,12 +76,55 @@ def event_portions(
         yield _without_observables(packed, num_detectors, appended)
 
 
+def digests_of(events: Sequence[Events], taken: frozenset[str], *, again: bool = False) -> frozenset[str]:
+    """Returns hashes of the contents of the files among events; pipes, which are read once, have none.
+
+    Args:
+        events: Arrays and paths.
+        taken: Hashes of files that were taken up before.
+        again: Whether a content may come more than once.
+
+    Raises:
+        InputError: A file has the content of another one, or of one that was taken up before.
+        StorageError: A file cannot be read.
+    """
+    found: dict[str, Path] = {}
+    for one in events:
+        if not isinstance(one, (str, os.PathLike)) or not (path := Path(one).expanduser()).is_file():
+            continue
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
+        except OSError as error:
+            raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        if not again and digest in taken:
+            raise InputError(
+                f"{path} was taken up before, or a file of the same content: its shots would count twice; leave it "
+                f"out, or say again if it is meant (again=True, --again)"
+            )
+        if not again and digest in found:
+            raise InputError(
+                f"{path} and {found[digest]} have the same content: its shots would count twice; name one of them, "
+                f"or say again if it is meant (again=True, --again)"
+            )
+        found[digest] = path
+    return frozenset(found)
+
+
 def _packed(events: NDArray[np.generic], num_bits: int, bit_packed: bool) -> NDArray[np.uint8]:
+    got = f"got {events.dtype} of shape {events.shape}"
+    width = -(-num_bits // 8) if bit_packed else num_bits
+    if events.ndim == 2 and len(events) == width != events.shape[1]:
+        raise InputError(
+            f"events must have a row for each shot, of {width} {'bytes' if bit_packed else 'detectors'}, {got}: "
+            f"transpose? That is events.T"
+        )
     if bit_packed:
         return check_bit_packed("events", events, num_bits)
-    got = f"got {events.dtype} of shape {events.shape}"
     if events.dtype not in (np.bool_, np.uint8):
-        raise InputError(f"events must be bool, or uint8, {got}: zeros and ones become so with events.astype(bool)")
+        bits = np.issubdtype(events.dtype, np.integer) and bool(((events == 0) | (events == 1)).all())
+        hint = "zeros and ones become so with events.astype(bool)" if bits else "1 or True where a detector fired"
+        raise InputError(f"events must be bool, or uint8, {got}: {hint}")
     if events.ndim != 2 or events.shape[1] != num_bits:
         packed = events.dtype == np.uint8 and events.shape[1:] == (-(-num_bits // 8),)
         hint = "these look bit-packed: pass bit_packed=True" if packed else "they must be those of the structure"

@@ -40,7 +40,7 @@ def learn_detector_error_model(
             learned, but no matching decoder can use it.
         bit_packed: Whether arrays are bit-packed.
         method: `"closed-form"`, `"likelihood"`, or `"pauli25"`, as `NoiseLearner` has them. With the last, the errors
-            are those of this noise on the circuit, whatever noise the circuit has.
+            are those of this noise on the circuit, of CX, R, RX, M and MX, whatever noise the circuit has.
         classes: Which errors learn from each other, as `NoiseLearner` has it.
         appended_observables: How many observables follow the detectors in each shot; they are left out.
 

@@ -9,7 +9,9 @@ import stim
 from numpy.typing import NDArray
 
 from quell.decoders.noise_learning.closed_form import RateEstimates
+from quell.decoders.noise_learning.fit_of_structure import StructureFit
 from quell.decoders.noise_learning.noise_parameters import NoiseParameters
+from quell.decoders.noise_learning.outliers import Outlier
 from quell.decoders.noise_learning.structure import FaultStructure, probabilities_of
 
 __all__ = ["ClassOfErrors", "LearnedNoise", "class_means", "errors_as_text", "named_detectors"]
@@ -20,6 +22,7 @@ _DEVIATIONS = 2.04  # of 95 %, for a variance from 32 blocks
 _NONE_SEEN = 3.69  # the mean of a Poisson variable that is 0 in a fortieth of all cases
 _VAGUE = 10.0  # between the ends of the interval of what was seen in too few shots
 _MOST_ROWS = 12
+_MOST_OUTLIERS = 6
 _MOST_NAMES = 8
 
 
@@ -57,6 +60,8 @@ class LearnedNoise:
         intervals: float64 (I, 2): what holds it with 95 %; NaN likewise. For errors that flip the same detectors it is
             that of their share.
         classes: The classes of errors, those with the most events first; empty where none are known.
+        outliers: What stands apart from the rest of its class, the furthest first, as a bad qubit does.
+        fit: Whether the structure can explain the events.
         parameters: Those of the circuit's noise, where they were learned; None else.
         undetectable: int64: errors that flip no detector.
         shared: int64: errors that flip the same detectors as others, with other observables or in another
@@ -88,6 +93,8 @@ class LearnedNoise:
     probabilities: Floats
     intervals: Floats
     classes: tuple[ClassOfErrors, ...]
+    outliers: tuple[Outlier, ...]
+    fit: StructureFit
     parameters: NoiseParameters | None
     undetectable: NDArray[np.int64]
     shared: NDArray[np.int64]
@@ -105,7 +112,9 @@ class LearnedNoise:
         method: str,
         num_shots: int,
         effective_shots: float,
+        fit: StructureFit,
         classes: tuple[ClassOfErrors, ...] = (),
+        outliers: tuple[Outlier, ...] = (),
         parameters: NoiseParameters | None = None,
         silent_detectors: NDArray[np.int64],
         unexplained_detectors: NDArray[np.int64],
@@ -124,6 +133,8 @@ class LearnedNoise:
             probabilities=structure.probabilities(rates),
             intervals=ends,
             classes=classes,
+            outliers=outliers,
+            fit=fit,
             parameters=parameters,
             undetectable=np.flatnonzero(faults < 0),
             shared=_shared(structure),
@@ -133,8 +144,8 @@ class LearnedNoise:
         )
 
     def notes(self) -> list[str]:
-        """Returns what could not be learned, a line each."""
-        found = []
+        """Returns what could not be learned, and what the structure does not explain, a line each."""
+        found = self.fit.notes()
         if len(self.undetectable):
             found.append(f"errors that flip no detector: {len(self.undetectable)}; they keep their probability")
         if len(self.shared):
@@ -166,7 +177,11 @@ class LearnedNoise:
             heading, rows, total = self._class_rows() if self.classes else self._changed_rows()
         lines = [head, "", *_aligned([heading, *rows])]
         if total > len(rows):
-            lines.append(f"and {total - len(rows)} more")
+            lines.append(f"and {total - len(rows)} more (all are in .to_json(), --json)")
+        if self.outliers:
+            lines += ["", *_aligned([_OUTLIER_HEADING, *map(_outlier_row, self.outliers[:_MOST_OUTLIERS])])]
+        if len(self.outliers) > _MOST_OUTLIERS:
+            lines.append(f"and {len(self.outliers) - _MOST_OUTLIERS} more (.outliers, --json)")
         return "\n".join([*lines, *([""] if self.notes() else []), *self.notes()])
 
     def _class_rows(self) -> tuple[list[str], list[list[str]], int]:
@@ -232,6 +247,16 @@ class LearnedNoise:
                 {**dataclasses.asdict(one), "such_as": list(one.such_as), "interval": list(one.interval)}
                 for one in self.classes
             ],
+            "outliers": [
+                {
+                    **dataclasses.asdict(one),
+                    "such_as": list(one.such_as),
+                    "coordinates": [list(each) for each in one.coordinates],
+                    "interval": list(one.interval),
+                }
+                for one in self.outliers
+            ],
+            "fit": self.fit.to_json(),
             "parameters": None
             if self.parameters is None
             else {
@@ -311,6 +336,20 @@ def named_detectors(detectors: NDArray[np.int64]) -> str:
     """Returns `"D3, D4"`, or `"12 detectors (D3, D4, …)"`."""
     names = ", ".join(f"D{d}" for d in detectors[:_MOST_NAMES])
     return names if len(detectors) <= _MOST_NAMES else f"{len(detectors)} detectors ({names}, …)"
+
+
+_OUTLIER_HEADING = ["apart from their class", "such as", "at", "rest of class", "learned (95 %)", "standard errors"]
+
+
+def _outlier_row(one: Outlier) -> list[str]:
+    return [
+        str(one.size),
+        " ".join(f"D{d}" for d in one.such_as),
+        " ".join(f"({', '.join(f'{x:g}' for x in each)})" for each in one.coordinates if each),
+        f"{one.class_probability:.3g}",
+        _with_interval(one.probability, *one.interval),
+        f"{one.deviations:+.0f}",
+    ]
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

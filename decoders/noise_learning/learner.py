@@ -17,15 +17,24 @@ import numpy as np
 import stim
 from numpy.typing import NDArray
 
-from quell.decoders.noise_learning.closed_form import closed_form
-from quell.decoders.noise_learning.event_files import Events, event_portions
+from quell.decoders.noise_learning.closed_form import RateEstimates, closed_form
+from quell.decoders.noise_learning.event_files import Events, digests_of, event_portions
+from quell.decoders.noise_learning.fit_of_structure import fit_of
 from quell.decoders.noise_learning.learned_noise import LearnedNoise, class_means
-from quell.decoders.noise_learning.learner_checks import checked_detectors, checked_memory, classes_of, structure_of
+from quell.decoders.noise_learning.learner_checks import (
+    check_no_pair,
+    checked_detectors,
+    checked_memory,
+    classes_of,
+    structure_of,
+)
 from quell.decoders.noise_learning.noise_design import NoiseDesign
 from quell.decoders.noise_learning.noise_parameters import fit_noise_parameters
+from quell.decoders.noise_learning.outliers import outliers_of
 from quell.decoders.noise_learning.parity_counts import ParityCounts, ParitySets
 from quell.decoders.noise_learning.pooling import pooled_rates
 from quell.decoders.noise_learning.structure import FaultStructure
+from quell.decoders.noise_learning.taken_shots import Intake, TakenShots
 from quell.errors import DataError, check_known, check_probability, import_extra
 from quell.whole_files import read_file, write_whole
 
@@ -47,7 +56,8 @@ class NoiseLearner:
             A model that does not decompose can be learned, but no matching can use it.
         method: `"closed-form"`; `"likelihood"`, which takes longer and asks all detectors near an error about it; or
             `"pauli25"`, which learns the 25 parameters of `quell.circuits.NoiseModel.pauli25`, and from these all
-            errors. The structure is then a circuit; its own noise does not matter, and there are no classes.
+            errors. The structure is then a circuit of CX, R, RX, M and MX; its own noise does not matter, and there
+            are no classes.
         classes: `"translation"`: errors that are translations of each other, by the coordinates of their detectors,
             learn from each other as far as the shots bear out that they are alike. None: each error by itself.
             Or integers, one for each error of the model, flattened: those of one number learn from each other, and
@@ -91,14 +101,19 @@ class NoiseLearner:
             classes = None
         self.classes = classes if classes is None or isinstance(classes, str) else "given"
         self._classes = classes_of(self._structure, classes)
-        self._counts = ParityCounts(ParitySets.of(self._structure))
         width = -(-self._structure.num_detectors // 8)
         self._portion = max(32, min(_PORTION_SHOTS, _PORTION_BYTES // width))
         if self.memory is not None:
             self._portion = max(1, min(self._portion, int(self.memory / _PORTIONS_PER_HALF_LIFE)))
-        self._num_shots = 0
-        self._pending = np.zeros((0, width), dtype=np.uint8)
-        self._fired = np.zeros(width, dtype=np.uint8)  # detectors that ever did
+        # All that shots change, replaced in one step: whoever interrupts finds it before or after.
+        self._taken = TakenShots(
+            counts=ParityCounts(ParitySets.of(self._structure)),
+            pending=np.zeros((0, width), dtype=np.uint8),
+            fired=np.zeros(width, dtype=np.uint8),
+        )
+
+    def __repr__(self) -> str:
+        return f"NoiseLearner(method={self.method!r}, shots={self.num_shots}, memory={self.memory})"
 
     @property
     def structure(self) -> FaultStructure:
@@ -108,19 +123,34 @@ class NoiseLearner:
     @property
     def num_shots(self) -> int:
         """How many shots were taken up, forgotten ones among them."""
-        return self._num_shots
+        return self._taken.num_shots
+
+    @property
+    def taken_files(self) -> frozenset[str]:
+        """Hashes of the contents of the files that were taken up, and not forgotten altogether."""
+        return self._taken.files
 
     @property
     def effective_shots(self) -> float:
-        """How many shots that count fully would be as good as those that are remembered."""
-        total = self._counts.num_shots * self._fading() + len(self._pending)
-        squares = self._counts.squares * self._fading() ** 2 + len(self._pending)
+        """How many shots that count fully would be as good as those that are remembered.
+
+        Shots that all count less, as after `forget(0.5)`, are as good as before, until others come that count fully.
+        """
+        taken = self._taken
+        fading, pending = taken.fading(self.memory), len(taken.pending)
+        total = taken.counts.num_shots * fading + pending
+        squares = taken.counts.squares * fading**2 + pending
         return total**2 / squares if squares else 0.0
 
     def update(
-        self, events: Events | Sequence[Events], bit_packed: bool = False, *, appended_observables: int = 0
+        self,
+        events: Events | Sequence[Events],
+        bit_packed: bool = False,
+        *,
+        appended_observables: int = 0,
+        again: bool = False,
     ) -> None:
-        """Takes up shots. If it fails, none of them are.
+        """Takes up shots. If it fails or is interrupted, none of them are.
 
         Args:
             events: bool (shots, D), or uint8 of zeros and ones; with `bit_packed` uint8 (shots, ceil(D/8)) in
@@ -129,42 +159,37 @@ class NoiseLearner:
             bit_packed: Whether arrays are bit-packed.
             appended_observables: How many observables follow the detectors in each shot, as those of
                 `stim detect --append_observables`; they are left out.
+            again: Whether files may hold what was taken up from a file before; it then counts twice.
 
         Raises:
-            InputError: Events have another shape or type.
+            InputError: Events have another shape or type; or a file has the content of one that was taken up before.
             DataError: A file is empty, cut off, or its shots have other numbers of bits.
             StorageError: A file cannot be read.
             MissingExtraError: numba is not installed.
         """
         import_extra("numba", "predecoder")
+        check_no_pair(events, self._structure.num_observables)
         several = events if isinstance(events, (list, tuple)) else [cast(Events, events)]
-        # An array is checked before anything of it is taken up; copies would slow down shots that come one by one.
-        before = None if isinstance(events, np.ndarray) else self._snapshot()
-        try:
-            for one in several:
-                for portion in event_portions(
-                    one,
-                    self._structure.num_detectors,
-                    bit_packed=bit_packed,
-                    appended_observables=appended_observables,
-                ):
-                    self._take(portion)
-        except BaseException:
-            if before is not None:
-                self._restore(before)
-            raise
+        files = digests_of(several, frozenset() if again else self._taken.files, again=again)
+        intake = Intake(self._taken, self._portion, self.memory)
+        for one in several:
+            for portion in event_portions(
+                one,
+                self._structure.num_detectors,
+                bit_packed=bit_packed,
+                appended_observables=appended_observables,
+            ):
+                intake.take(portion)
+        self._taken = intake.state(files)
 
     def forget(self, keep: float = 0.0) -> None:
-        """Makes the shots so far count less, as after a calibration.
+        """Makes the shots so far count less than those to come, as after a calibration.
 
         Args:
-            keep: How much each still counts, from 0 to 1.
+            keep: How much each still counts, from 0 to 1. With 0 they are as if they had not been, but for
+                `num_shots`. With less than 1 they say as much as before until others come: `effective_shots` stays.
         """
-        keep = check_probability("keep", keep)
-        self._flush()
-        self._counts.decay(keep)
-        if keep == 0:
-            self._fired[:] = 0
+        self._taken = self._taken.forgotten(check_probability("keep", keep), self.memory)
 
     def model(self) -> stim.DetectorErrorModel:
         """Returns the structure with the probabilities that the shots so far say; see `estimate`."""
@@ -177,23 +202,25 @@ class NoiseLearner:
 
         Raises:
             InputError: There are too few shots; nothing fired at all; or detectors fire in half of the shots or more,
-                which independent errors cannot do.
+                or in so many that it cannot be told from half, which independent errors do not do.
         """
-        counts = self._counts_now()
-        silent, unexplained = checked_detectors(counts, self._fired)
-        found = self._rates(counts) if self._design is None else self._parameters(counts, self._design)
+        taken = self._taken
+        counts = taken.counted(self.memory)
+        silent, unexplained = checked_detectors(counts, taken.fired, taken.num_shots)
+        estimates = closed_form(self._structure, counts)
+        found = self._rates(counts, estimates) if self._design is None else self._parameters(counts, self._design)
         return LearnedNoise.of(
             self._structure,
             **found,
+            fit=fit_of(self._structure, counts, estimates),
             method=self.method,
-            num_shots=self._num_shots,
+            num_shots=taken.num_shots,
             effective_shots=counts.effective_shots,
             silent_detectors=silent,
             unexplained_detectors=unexplained,
         )
 
-    def _rates(self, counts: ParityCounts) -> dict[str, Any]:
-        estimates = closed_form(self._structure, counts)
+    def _rates(self, counts: ParityCounts, estimates: RateEstimates) -> dict[str, Any]:
         pooled = pooled_rates(self._structure, estimates, self._classes)
         if self.method == "likelihood":
             from quell.decoders.noise_learning.likelihood import fit_rates
@@ -201,8 +228,14 @@ class NoiseLearner:
             fitted = fit_rates(self._structure, counts, start=pooled.rates, around=pooled.rates)
             pooled = pooled_rates(self._structure, fitted, self._classes)
         # Means of what is unbiased: the fit draws rates that are next to nothing up.
-        classes = () if self._classes is None else class_means(self._structure, estimates, self._classes[:, -1])
-        return {"rates": pooled.rates, "intervals": pooled.intervals, "classes": classes}
+        found = {"rates": pooled.rates, "intervals": pooled.intervals}
+        if self._classes is None:
+            return found
+        return {
+            **found,
+            "classes": class_means(self._structure, estimates, self._classes[:, -1]),
+            "outliers": outliers_of(self._structure, estimates, self._classes, pooled.rates, pooled.intervals),
+        }
 
     @staticmethod
     def _parameters(counts: ParityCounts, design: NoiseDesign) -> dict[str, Any]:
@@ -215,14 +248,15 @@ class NoiseLearner:
         Raises:
             StorageError: It cannot be written; a file that was there is as it was.
         """
+        taken = self._taken
         arrays = {
             "nominal": self._structure.nominal,
             "shares": self._structure.shares,
-            "odd": self._counts.odd,
-            "shots": self._counts.shots,
-            "squares": np.array(self._counts.squares),
-            "pending": self._pending,
-            "fired": self._fired,
+            "odd": taken.counts.odd,
+            "shots": taken.counts.shots,
+            "squares": np.array(taken.counts.squares),
+            "pending": taken.pending,
+            "fired": taken.fired,
             "classes": np.zeros(0, dtype=np.int64) if self._classes is None else self._classes,
         }
         description = {
@@ -230,7 +264,8 @@ class NoiseLearner:
             "method": self.method,
             "classes": self.classes,
             "memory": self.memory,
-            "num_shots": self._num_shots,
+            "num_shots": taken.num_shots,
+            "files": sorted(taken.files),
             "structure": self._circuit or str(self._structure.dem),
         }
         description["sha256"] = _digest(description, arrays)
@@ -256,15 +291,18 @@ class NoiseLearner:
             if version == _VERSION:
                 return cls._of(description, arrays)
         except Exception as error:  # zipfile, numpy, stim and json each have their own for what is damaged
+            # What numpy says of other files, about pickles for example, is of no use here.
+            reason = str(error) if isinstance(error, DataError) else "cut off, damaged, or another file"
             raise DataError(
-                f"{path} is no whole state of a NoiseLearner ({error}): learn from the shots anew"
+                f"{path} is no whole state of a NoiseLearner ({reason}): name the file that `save` wrote, or learn "
+                f"from the shots anew"
             ) from error
         raise DataError(f"{path} has version {version}, this quell reads {_VERSION}: update quell, or learn anew")
 
     @classmethod
     def _of(cls, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "NoiseLearner":
         if description.pop("sha256") != _digest(description, arrays):
-            raise ValueError("its content has another hash than it says")
+            raise DataError("its content has another hash than it says")
         method, text = description["method"], description["structure"]
         structure = stim.Circuit(text) if method == "pauli25" else stim.DetectorErrorModel(text)
         learner = cls(structure, method=method, classes=None, memory=description["memory"])
@@ -275,59 +313,16 @@ class NoiseLearner:
             )
         learner.classes = description["classes"]
         learner._classes = None if learner.classes is None else arrays["classes"]
-        counts = learner._counts
-        for name, mine in (("odd", counts.odd), ("shots", counts.shots), ("fired", learner._fired)):
+        counts, fired = learner._taken.counts, learner._taken.fired
+        for name, mine in (("odd", counts.odd), ("shots", counts.shots), ("fired", fired)):
             if arrays[name].shape != mine.shape:
-                raise ValueError(f"{name} has shape {arrays[name].shape}, expected {mine.shape}")
+                raise DataError(f"{name} has shape {arrays[name].shape}, expected {mine.shape}")
             mine[:] = arrays[name]
         counts.squares = float(arrays["squares"])
-        learner._pending = arrays["pending"]
-        learner._num_shots = int(description["num_shots"])
+        learner._taken = TakenShots(
+            counts, arrays["pending"], fired, int(description["num_shots"]), frozenset(description["files"])
+        )
         return learner
-
-    def _take(self, events: NDArray[np.uint8]) -> None:
-        """Adds shots to those that are pending, and takes up all whole portions."""
-        self._num_shots += len(events)
-        self._fired |= np.bitwise_or.reduce(events, axis=0)
-        start = 0
-        while len(self._pending) + len(events) - start >= self._portion:
-            wanted = self._portion - len(self._pending)
-            self._pending = np.concatenate([self._pending, events[start : start + wanted]])
-            start += wanted
-            self._flush()
-        self._pending = np.concatenate([self._pending, events[start:]])
-
-    def _flush(self) -> None:
-        self._add_pending(self._counts)
-        self._pending = self._pending[:0]
-
-    def _fading(self) -> float:
-        """How much what is counted counts once the pending shots are."""
-        return 1.0 if self.memory is None else 0.5 ** (len(self._pending) / self.memory)
-
-    def _add_pending(self, counts: ParityCounts) -> None:
-        if len(self._pending):
-            if self.memory is not None:
-                counts.decay(self._fading())
-            counts.add(self._pending)
-
-    def _counts_now(self) -> ParityCounts:
-        """The counts with the pending shots, which stay pending."""
-        if not len(self._pending):
-            return self._counts
-        counts = ParityCounts(self._counts.sets, len(self._counts.shots))
-        counts.odd[:], counts.shots[:], counts.squares = self._counts.odd, self._counts.shots, self._counts.squares
-        self._add_pending(counts)
-        return counts
-
-    def _snapshot(self) -> tuple[Any, ...]:
-        counts = self._counts
-        mine = self._pending, self._fired.copy(), self._num_shots
-        return counts.odd.copy(), counts.shots.copy(), counts.squares, *mine
-
-    def _restore(self, state: tuple[Any, ...]) -> None:
-        counts = self._counts
-        counts.odd, counts.shots, counts.squares, self._pending, self._fired, self._num_shots = state
 
 
 def _digest(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:

@@ -1,5 +1,6 @@
 """What must hold before noise can be learned: arguments of the learners, and what detectors did in the shots."""
 
+import inspect
 import math
 import numbers
 import warnings
@@ -17,10 +18,11 @@ from quell.decoders.noise_learning.structure import FaultStructure
 from quell.decoders.noise_learning.translation import translation_classes
 from quell.errors import InputError, check_known
 
-__all__ = ["checked_detectors", "checked_memory", "classes_of", "structure_of"]
+__all__ = ["check_no_pair", "checked_detectors", "checked_memory", "classes_of", "structure_of"]
 
 _FEWEST_SHOTS = 100
 _SHORTEST_MEMORY = 1000
+_SURE = 4.0  # standard errors below a half
 
 
 def structure_of(
@@ -55,6 +57,20 @@ def checked_memory(memory: object) -> float | None:
     )
 
 
+def check_no_pair(events: object, num_observables: int) -> None:
+    """Raises `InputError` if events come together with observables, as a sampler returns them."""
+    if not isinstance(events, tuple) or len(events) != 2 or not num_observables:
+        return
+    first, second = events
+    if not (isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.ndim == second.ndim == 2):
+        return
+    if len(first) == len(second) and second.shape[1] in (num_observables, -(-num_observables // 8)):
+        raise InputError(
+            "events must be detection events alone, got a pair, of which the second has the shape of observables: pass "
+            "the first, events[0], or if both are detection events a list of them"
+        )
+
+
 def classes_of(
     structure: FaultStructure, classes: str | Sequence[int] | NDArray[np.integer[Any]] | None
 ) -> NDArray[np.int64] | None:
@@ -66,6 +82,8 @@ def classes_of(
     if classes is None:
         return None
     if isinstance(classes, str):
+        if classes.lower() == "none":
+            raise InputError(f"unknown kind of classes {classes!r}: pass None, classes=None, for none")
         check_known("kind of classes", classes, ["translation"])
         if not any(structure.coordinates.values()):
             raise InputError(
@@ -97,19 +115,23 @@ def classes_of(
     return np.unique(own, return_inverse=True)[1].reshape(-1, 1).astype(np.int64)
 
 
-def checked_detectors(counts: ParityCounts, fired: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def checked_detectors(
+    counts: ParityCounts, fired: NDArray[np.uint8], num_shots: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns detectors that never fired, and those that did although no error flips them; warns of both.
 
     Args:
         counts: Of all shots.
         fired: uint8 (ceil(D/8),): bit-packed, the detectors that ever fired.
+        num_shots: How many were taken up, forgotten ones among them.
 
     Raises:
         InputError: There are too few shots, or from these nothing can be learned.
     """
     shots = counts.effective_shots
     if shots < _FEWEST_SHOTS:
-        raise InputError(f"learning takes {_FEWEST_SHOTS} shots or more, got {shots:.4g}: take more")
+        forgotten = f"; of {num_shots:,.0f} that were taken up, the others are forgotten" if num_shots > shots else ""
+        raise InputError(f"learning takes {_FEWEST_SHOTS} shots or more, got {shots:.4g}: take more{forgotten}")
     single = counts.sets.sets[:, 1:].max(axis=1, initial=-1) < 0
     detectors = counts.sets.sets[single, 0].astype(np.int64)
     shares = counts.odd[:, single].sum(axis=0) / counts.num_shots
@@ -118,27 +140,43 @@ def checked_detectors(counts: ParityCounts, fired: NDArray[np.uint8]) -> tuple[N
             f"no detector fired in any of {shots:,.0f} shots: all that can be said is that most rates are "
             f"below {3.7 / shots:.1g}; take more shots, and check that they are detection events of this circuit"
         )
-    often = detectors[shares >= 0.5]
-    if len(often):
-        raise InputError(
-            f"{named_detectors(often)} fired in half of the shots or more (D{often[0]} in "
-            f"{shares[shares >= 0.5][0]:.1%}), which independent errors cannot do: check that these are detection "
-            f"events, not measurements, and leave out detectors that are broken, or of no fixed parity"
-        )
+    _check_below_half(detectors, shares, shots)
     ever = np.unpackbits(fired, count=counts.sets.num_detectors, bitorder="little").astype(np.bool_)
     silent = detectors[shares == 0]
     ever[detectors] = False
     unexplained = np.flatnonzero(ever)
     if len(silent):
-        warnings.warn(
+        _warn(
             f"{named_detectors(silent)} never fired in {shots:,.0f} shots: of the errors that flip them, "
-            f"only upper limits are known",
-            stacklevel=3,
+            f"only upper limits are known"
         )
     if len(unexplained):
-        warnings.warn(
+        _warn(
             f"{named_detectors(unexplained)} fired, and no error of the structure flips them: is it the structure of "
-            f"this circuit, with noise everywhere?",
-            stacklevel=3,
+            f"this circuit, with noise everywhere?"
         )
     return silent, unexplained
+
+
+def _check_below_half(detectors: NDArray[np.int64], shares: NDArray[np.float64], shots: float) -> None:
+    """Refuses shares of events of which it is not sure that they are below a half: their logarithms are noise."""
+    limit = 0.5 - _SURE * 0.5 / math.sqrt(shots)
+    often = np.flatnonzero(shares >= limit)
+    if not len(often):
+        return
+    worst = often[np.argmax(shares[often])]
+    few = "" if shares[worst] >= 0.5 else f"; of so few, shares above {limit:.1%} may be half: take more, or"
+    raise InputError(
+        f"{named_detectors(detectors[often])} fired in about half of the {shots:,.0f} shots or more "
+        f"(D{detectors[worst]} in {shares[worst]:.1%}), which independent errors do not do{few or ':'} check that "
+        f"these are detection events, not measurements, of this circuit, with bits in Stim's order, and leave out "
+        f"detectors that are broken, or of no fixed parity"
+    )
+
+
+def _warn(text: str) -> None:
+    """Warns whoever called the package from outside."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, stacklevel=level)

@@ -6,6 +6,7 @@ those that flip the same observables, too, are joined first.
 """
 
 import dataclasses
+import re
 
 import numpy as np
 import stim
@@ -179,7 +180,20 @@ def _model_of(structure: object) -> stim.DetectorErrorModel:
     try:
         return structure.detector_error_model(approximate_disjoint_errors=True)
     except ValueError as error:
-        raise CircuitError(f"the circuit has no detector error model: {error}") from error
+        raise CircuitError(f"the circuit has no detector error model: {_reason(error)}") from error
+
+
+def _reason(error: ValueError) -> str:
+    """What Stim says, without its advice on how to draw it."""
+    text = str(error)
+    first = text.split("\n\n")[0].strip()
+    if "non-deterministic" not in first:
+        return first
+    named = re.search(r"anti-commuted with these detectors/observables:\n\s*(.+)", text)
+    return (
+        f"{first.rstrip('.')}{f', the first is {named[1].strip()}' if named else ''}; the parity of a detector must be "
+        f"fixed where there is no noise: correct its measurements, or leave it out"
+    )
 
 
 def _errors(dem: stim.DetectorErrorModel) -> tuple[list[tuple[int, ...]], NDArray[np.float64]]:

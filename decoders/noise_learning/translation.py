@@ -9,6 +9,7 @@ shape.
 import numpy as np
 from numpy.typing import NDArray
 
+from quell.decoders.hashes import scrambled
 from quell.decoders.noise_learning.structure import FaultStructure
 from quell.errors import InputError
 
@@ -55,7 +56,11 @@ def translation_classes(structure: FaultStructure) -> NDArray[np.int64]:
     base = own[np.arange(len(own)), first]
     in_time = _hash(own - np.concatenate([np.zeros_like(base[:, :-1]), base[:, -1:]], axis=1)[:, None])
     in_both = _hash(own - base[:, None])
-    keys = [_sum(_mix(in_time + around), there), _sum(_mix(in_both + around), there), _sum(_mix(in_both), there)]
+    keys = [
+        _sum(scrambled(in_time + around), there),
+        _sum(scrambled(in_both + around), there),
+        _sum(scrambled(in_both), there),
+    ]
     return np.stack([np.unique(key, return_inverse=True)[1].reshape(-1) for key in keys], axis=1).astype(np.int64)
 
 
@@ -84,7 +89,7 @@ def _surroundings(structure: FaultStructure, places: NDArray[np.float64]) -> Has
     for column in range(detectors.shape[1]):
         chosen = there[:, column]
         seen = own[chosen] - own[chosen, column][:, None]
-        looks = _mix(_sum(_hash(seen), there[chosen]))
+        looks = scrambled(_sum(_hash(seen), there[chosen]))
         np.add.at(found, detectors[chosen, column], looks)
     return found
 
@@ -94,18 +99,10 @@ def _hash(places: NDArray[np.float64]) -> Hashes:
     steps = np.rint(places * _GRID).astype(np.int64)
     found = np.zeros(places.shape[:-1], dtype=np.uint64)
     for axis in range(steps.shape[-1]):
-        found = _mix(found + steps[..., axis].astype(np.uint64))
+        found = scrambled(found + steps[..., axis].astype(np.uint64))
     return found
 
 
 def _sum(hashes: Hashes, there: NDArray[np.bool_]) -> Hashes:
     """The sums of rows, in which the order does not matter."""
     return np.asarray(np.where(there, hashes, np.uint64(0)).sum(axis=1, dtype=np.uint64), dtype=np.uint64)
-
-
-def _mix(values: Hashes) -> Hashes:
-    """Scrambles 64 bits, one to one (the finaliser of splitmix64, Steele, Lea & Flood, OOPSLA 2014)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(values ^ (values >> np.uint64(31)), dtype=np.uint64)

@@ -10,14 +10,10 @@ import math
 import os
 import signal
 import socket
-import subprocess
-import sys
-import sysconfig
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -28,13 +24,13 @@ from numpy.typing import NDArray
 
 from quell.decoders.windows.model_decoders import Job, ModelDecoders, SerialDecoders, in_a_worker
 from quell.errors import SweepError, check_integer
+from quell.worker_processes import how_it_ended, start_worker, worker_environment
 
 __all__ = ["WindowPool", "model_decoders"]
 
 _PIECES = 4  # for each process, so that none waits long for the last
 _FEWEST_SHOTS = 64  # in a piece, unless a process would have nothing to do
 _POLL_SECONDS = 0.2
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def model_decoders(
@@ -133,7 +129,7 @@ class WindowPool:
         """Starts the processes, unless they run, and lets them compile."""
         if self._workers:
             return
-        environment = _worker_environment(self._number)
+        environment = worker_environment(self._number)
         try:
             for _ in range(self._number):
                 self._workers.append(_Worker(environment))
@@ -197,18 +193,8 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self.connection = Connection(ours.detach())
-            # What a decoder prints goes to stderr: the output of the user's own program stays clean.
-            stderr = 2 if _is_open(2) else subprocess.DEVNULL
             try:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "quell.decoders.windows.pool_worker", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=stderr,
-                    stderr=stderr,
-                    env=environment,
-                    process_group=0,
-                )
+                self.process = start_worker("quell.decoders.windows.pool_worker", theirs, environment)
             except BaseException:
                 self.connection.close()
                 raise
@@ -235,13 +221,7 @@ class _Worker:
 
     def _ended(self) -> SweepError:
         self.end()
-        code = self.process.wait()
-        if code >= 0:
-            how = f"ended with exit code {code}; what it printed is on stderr"
-        else:
-            how = f"was killed by {signal.Signals(-code).name}"
-            if -code == signal.SIGKILL:
-                how += ", perhaps because memory ran out"
+        how = how_it_ended(self.process.wait())
         return SweepError(f"a process that decodes windows {how}; the next batch starts new ones")
 
     def end(self) -> None:
@@ -260,24 +240,3 @@ def _end(workers: list[_Worker], owner: int) -> None:
     for worker in workers:
         worker.process.wait()
     workers.clear()
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-def _worker_environment(num_workers: int) -> dict[str, str]:
-    """The user's environment, in which a process finds the modules that this process finds."""
-    environment = dict(os.environ)
-    own = set(sysconfig.get_paths().values()) | {sysconfig.get_path("platstdlib") + "/lib-dynload"}
-    here = os.getcwd()
-    wanted = [str(Path(here, entry)) for entry in sys.path if entry not in own]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(wanted))
-    threads = max(1, (os.cpu_count() or 1) // num_workers)
-    for variable in _THREAD_VARIABLES:
-        environment.setdefault(variable, str(threads))
-    return environment

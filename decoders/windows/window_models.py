@@ -16,6 +16,7 @@ import numpy as np
 import stim
 from numpy.typing import NDArray
 
+from quell.decoders.hashes import scrambled
 from quell.decoders.windows.parts import Parts
 from quell.decoders.windows.plan import Window
 from quell.decoders.windows.tiling import Box, Layers
@@ -226,17 +227,17 @@ class WindowModels:
     def _key(self, cut: _Cut, detectors: Ints, seam: Ints) -> bytes:
         """A hash of what a model is made of but ways out, the same for windows that are translations of each other."""
         if len(cut.kept):
-            code = _mix(self.local[cut.detectors].astype(np.uint64))
+            code = scrambled(self.local[cut.detectors].astype(np.uint64))
             sums = np.add.reduceat(np.where(cut.seen, code, np.uint64(0)), cut.of_part)
             effect = self.parts.effects[cut.parts].astype(np.uint64) * np.uint64(2) + np.uint64(1)
-            sums = _mix(sums + np.where(cut.commits, _mix(effect), np.uint64(0)))
+            sums = scrambled(sums + np.where(cut.commits, scrambled(effect), np.uint64(0)))
             whole = np.add.reduceat(np.where(cut.kept, sums, np.uint64(0)), cut.of_error)
             there = np.logical_or.reduceat(cut.kept, cut.of_error)
             bits = self.parts.probabilities[cut.errors].view(np.uint64)
-            errors = _mix(_mix(whole[there]) + bits[there])
+            errors = scrambled(scrambled(whole[there]) + bits[there])
         else:
             errors = np.zeros(0, dtype=np.uint64)
-        total = (errors.sum(dtype=np.uint64), _mix(errors).sum(dtype=np.uint64), np.uint64(len(errors)))
+        total = (errors.sum(dtype=np.uint64), scrambled(errors).sum(dtype=np.uint64), np.uint64(len(errors)))
         content = hashlib.sha256(np.array(total, dtype=np.uint64).tobytes())
         content.update(self._places(detectors).tobytes())
         content.update(self.local[seam].tobytes())
@@ -357,11 +358,3 @@ def _ranges(starts: Ints, order: Ints) -> Ints:
     sizes = np.diff(starts)[order]
     ends = np.cumsum(sizes)
     return np.asarray(np.repeat(starts[order] - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0))
-
-
-def _mix(values: Hashes) -> Hashes:
-    """Scrambles 64 bits, one to one (the finaliser of splitmix64, Steele, Lea & Flood, OOPSLA 2014)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(values ^ (values >> np.uint64(31)), dtype=np.uint64)

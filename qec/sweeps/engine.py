@@ -11,26 +11,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, Protocol
 
 from quell.errors import SweepError
+from quell.worker_processes import how_it_ended, start_worker, worker_environment
 
 __all__ = ["MAX_DEATHS", "Engine", "EngineLost", "LocalProcesses", "WorkerDied", "default_num_workers"]
 
 MAX_DEATHS = 3  # of workers in a row, after which what they worked on is given up
 _POLL_SECONDS = 0.2
-try:
-    _FIRST_FOLDER = os.getcwd()
-except OSError:  # a folder that was removed
-    _FIRST_FOLDER = ""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class WorkerDied(SweepError):
@@ -103,7 +96,8 @@ class LocalProcesses:
         """
         try:
             self._folder = tempfile.mkdtemp(prefix="quell-")
-            environment = _worker_environment(self.num_workers, self._folder)
+            # Temporary files go into the folder, since a worker that is killed cannot remove its own.
+            environment = worker_environment(self.num_workers) | {"TMPDIR": self._folder}
             while len(self._workers) < self.num_workers:
                 self._workers.append(_Worker(environment))
                 self._workers[-1].start()
@@ -168,17 +162,7 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self.connection = Connection(ours.detach())
-            # The worker's output goes to stderr: what the user's own program prints stays clean.
-            stderr = 2 if _is_open(2) else subprocess.DEVNULL
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "quell.qec.sweeps.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-                env=self.environment,
-                process_group=0,
-            )
+            self.process = start_worker("quell.qec.sweeps.worker", theirs, self.environment)
 
     def _loop(self) -> None:
         while (order := self.orders.get()) is not None:
@@ -238,13 +222,7 @@ class _Worker:
         assert self.process is not None
         self.connection.close()
         self._kill()
-        code = self.process.wait()
-        if code >= 0:
-            how = f"ended with exit code {code}; what it printed is on stderr"
-        else:
-            how = f"was killed by {signal.Signals(-code).name}"
-            if -code == signal.SIGKILL:
-                how += ", perhaps because memory ran out"
+        how = how_it_ended(self.process.wait())
         self.last_key = None
         with self._life_lock:
             if not self.closed:
@@ -279,29 +257,3 @@ class _Worker:
             self.process.wait()
         if self.connection is not None:
             self.connection.close()
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-def _worker_environment(num_workers: int, folder: str) -> dict[str, str]:
-    """The user's environment, in which a worker finds the modules that this process finds.
-
-    Temporary files go into `folder`, since a worker that is killed cannot remove its own.
-    """
-    environment = dict(os.environ, TMPDIR=folder)
-    own = set(sysconfig.get_paths().values()) | {sysconfig.get_path("platstdlib") + "/lib-dynload"}
-    here = os.getcwd()
-    # In a notebook and for `python -c` the first entry is "": the folder of now, and the one where it all began.
-    entries = [each for entry in sys.path for each in ([here, _FIRST_FOLDER] if entry == "" else [entry])]
-    wanted = [str(Path(here, entry)) for entry in entries if entry not in own]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(wanted))
-    threads = max(1, (os.cpu_count() or 1) // num_workers)
-    for variable in _THREAD_VARIABLES:
-        environment.setdefault(variable, str(threads))
-    return environment

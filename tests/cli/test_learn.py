@@ -1,6 +1,9 @@
 """`quell learn`, called as a shell calls it: what it prints, what it writes, how it goes on."""
 
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import stim
 
 from quell.cli.main import run
 from quell.decoders.noise_learning.learn import learn_detector_error_model
+from quell.decoders.noise_learning.learner import NoiseLearner
 
 from .tools import fails, run_json
 
@@ -130,7 +134,8 @@ def test_a_state_is_refused_under_other_settings_and_stays_when_something_fails(
     fails(capsys, 2, "state.npz was made with another structure than other.stim", "learn", "events.b8", "--structure",
           "other.stim", "--out", "learned.dem", "--state", "state.npz")  # fmt: skip
     Path("cut.b8").write_bytes(Path("events.b8").read_bytes()[:-1])
-    fails(capsys, 1, "it is cut off", "learn", "events.b8", "cut.b8", *LEARN[2:], "--state", "state.npz")
+    write("more.b8", seed=3)
+    fails(capsys, 1, "it is cut off", "learn", "more.b8", "cut.b8", *LEARN[2:], "--state", "state.npz")
     assert (Path("state.npz").read_bytes(), Path("learned.dem").read_bytes()) == before
     Path("state.npz").write_bytes(before[0][:-9])
     fails(capsys, 1, "state.npz is no whole state of a NoiseLearner", *LEARN, "--state", "state.npz")
@@ -151,6 +156,8 @@ def test_a_state_is_refused_under_other_settings_and_stays_when_something_fails(
             "a stim.Circuit",
         ),
         ([*LEARN, "--memory", "10"], 2, "memory must be a half-life of 1000 shots or more"),
+        ([*LEARN, "--memory", "0"], 2, "got 0; to forget nothing, leave --memory out"),
+        (["learn", "events.b8", "./events.b8", *LEARN[2:]], 2, "have the same content: its shots would count twice"),
         (["learn", "events.csv", *LEARN[2:]], 2, "got events.csv"),
         (["learn", "none.b8", *LEARN[2:]], 1, "cannot read none.b8: No such file"),
         (["learn", "events.b8", "--structure", "none.stim", "--out", "a.dem"], 1, "cannot read none.stim"),
@@ -159,7 +166,11 @@ def test_a_state_is_refused_under_other_settings_and_stays_when_something_fails(
         (["learn", "events.b8", "--structure", "bytes.dem", "--out", "a.dem"], 1, "bytes.dem is no text file"),
         (["learn", "events.b8", "--structure", "events.b8", "--out", "a.dem"], 2, "a circuit (.stim) or a detector"),
         (["learn", "zeros.b8", *LEARN[2:]], 2, "no detector fired in any of 2,000 shots"),
-        (["learn", "ones.b8", *LEARN[2:]], 2, "D0, D1, D2, D3, D4, D5, D6, D7, …) fired in half of the shots or more"),
+        (
+            ["learn", "ones.b8", *LEARN[2:]],
+            2,
+            "D0, D1, D2, D3, D4, D5, D6, D7, …) fired in about half of the 2,000 shots or more",
+        ),
     ],
 )
 def test_what_goes_wrong_is_said(
@@ -183,3 +194,97 @@ def test_detectors_that_never_fire_are_in_the_notes(capsys: pytest.CaptureFixtur
     output = capsys.readouterr()
     assert "D3 never fired: what flips them has upper limits alone" in output.out
     assert output.err == ""
+
+
+def files() -> tuple[bytes, bytes]:
+    return Path("state.npz").read_bytes(), Path("learned.dem").read_bytes()
+
+
+def test_events_that_a_state_has_are_not_taken_up_again(capsys: pytest.CaptureFixture[str]) -> None:
+    run_json(capsys, *LEARN, "--state", "state.npz")
+    before = files()
+    Path("copy.b8").write_bytes(Path("events.b8").read_bytes())
+    fails(capsys, 2, "copy.b8 was taken up before", "learn", "copy.b8", *LEARN[2:], "--state", "state.npz")
+    assert files() == before
+    assert run_json(capsys, *LEARN, "--state", "state.npz", "--again")["shots"] == 40_000
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Has something happen once a learner has taken shots up."""
+    update = NoiseLearner.update
+
+    def and_then(learner: NoiseLearner, *args: Any, **options: Any) -> None:
+        update(learner, *args, **options)
+        monkeypatch.setattr(NoiseLearner, "update", update)
+        do()
+
+    monkeypatch.setattr(NoiseLearner, "update", and_then)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_state_that_another_process_changed_is_not_overwritten(
+    there: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("more.b8", seed=5)
+    write("most.b8", seed=6)
+    if there:
+        run_json(capsys, *LEARN, "--state", "state.npz")
+    more = ["learn", "more.b8", *LEARN[2:], "--state", "state.npz"]
+    most = ["learn", "most.b8", *LEARN[2:-1], "other.dem", "--state", "state.npz"]
+    meanwhile(monkeypatch, lambda: run_json(capsys, *more))
+    fails(capsys, 1, "state.npz was changed by another process since it was read, and nothing was written", *most)
+    assert not Path("other.dem").exists()
+    assert run_json(capsys, *most)["shots"] == 20_000 * (2 + there)
+
+
+def quell(*tokens: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from quell.cli.main import main; main()", *tokens]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_result_that_cannot_be_printed_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
+    run_json(capsys, *LEARN, "--state", "state.npz")
+    before = files()
+    write("more.b8", seed=5)
+    for option in ([], ["--json"]):
+        with open("/dev/full", "w") as full:
+            done = quell("learn", "more.b8", *LEARN[2:], "--state", "state.npz", *option, stdout=full)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith("quell: cannot print the result: No space left on device; nothing was written")
+        assert files() == before
+
+
+def test_a_reader_that_has_seen_enough_does_not_stop_the_saving() -> None:
+    with subprocess.Popen(["true"], stdin=subprocess.PIPE) as reader:
+        reader.wait()
+        done = quell(*LEARN, "--state", "state.npz", stdout=reader.stdin)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert NoiseLearner.load("state.npz").num_shots == 20_000
+    assert stim.DetectorErrorModel.from_file("learned.dem").num_errors > 0
+
+
+def test_ctrl_c_says_whether_the_events_are_in_the_state(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(message: str) -> None:
+        meanwhile(monkeypatch, interrupt)
+        fails(capsys, 1, message, "learn", "more.b8", *LEARN[2:], "--state", "state.npz")
+
+    write("more.b8", seed=5)
+    interrupted("interrupted: there is no state.npz yet, run the same command again")
+    run_json(capsys, *LEARN, "--state", "state.npz")
+    interrupted("state.npz has 20,000 shots, these events are not among them; run the same command again")
+    save = NoiseLearner.save
+
+    def saved_and_interrupted(learner: NoiseLearner, path: Path) -> None:
+        save(learner, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NoiseLearner, "save", saved_and_interrupted)
+    assert run(["learn", "more.b8", *LEARN[2:], "--state", "state.npz"]) == 1
+    error = capsys.readouterr().err
+    assert "state.npz has 40,000 shots, these events among them; to print what was learned" in error

@@ -1,19 +1,29 @@
 """`quell learn`: a detector error model's probabilities, learned from files of detection events."""
 
+import contextlib
+import fcntl
+import hashlib
+import json as json_text
+import os
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import stim
 from cyclopts import Parameter
 
-from quell.cli.options import Count, Json, print_json
+from quell.cli.options import Count, Json
+from quell.decoders.noise_learning.event_files import digests_of
 from quell.decoders.noise_learning.learner import METHODS, NoiseLearner
 from quell.decoders.noise_learning.learner_checks import structure_of
-from quell.errors import DataError, InputError, StorageError
-from quell.whole_files import no_folder_hint, write_whole
+from quell.errors import DataError, InputError, QuellError, StorageError
+from quell.whole_files import no_folder_hint, read_file, write_whole
 
 __all__ = ["learn"]
+
+_SHORTEST_MEMORY = 1000
 
 
 def learn(
@@ -30,12 +40,13 @@ def learn(
     memory: Count | None = None,
     state: Path | None = None,
     appended_observables: Count = 0,
+    again: bool = False,
     json: Json = False,
 ) -> None:
     """Learn the probabilities of errors from detection events alone, and write a detector error model for decoders.
 
-    Prints the mean of each class of errors, or the errors that changed most, with 95 % intervals, and what the events
-    do not say. With --json every error is in it.
+    Prints the mean of each class of errors and what stands apart from its class, or the errors that changed most, with
+    95 % intervals, and what the events do not say. With --json every error is in it.
 
     quell learn events.b8 --structure circuit.stim --out learned.dem
 
@@ -44,7 +55,7 @@ def learn(
     quell learn today.b8 --structure circuit.stim --out learned.dem --state noise.npz --memory 1e6
 
     The last one, called again with the next day's events, goes on from the state, and forgets by and by. If it fails,
-    the state is as it was.
+    the state is as it was. Events that it has are not taken up again.
 
     Args:
         structure: What can go wrong: a circuit with noise (.stim), or a model (.dem), at any probabilities. Not needed
@@ -57,23 +68,96 @@ def learn(
         state: Go on from this file (.npz) if it is there, and write what was learned into it.
         appended_observables: How many observables follow the detectors in each shot, as `stim detect
             --append_observables` writes them.
+        again: Take up files of events even if the state has them, or if two have the same content.
     """
     _check_file("--out", out, ".dem")
     if state is not None:
         _check_file("--state", state, ".npz")
-    learner = _learner(events, structure, method, classes, memory, state)
-    learner.update(list(events), appended_observables=appended_observables)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what is printed says the same
-        noise = learner.estimate()
-    write_whole(out, f"{noise.dem}\n".encode())
-    if state is not None:
-        learner.save(state)
-    if json:
-        print_json({"out": str(out), "state": None if state is None else str(state), **noise.to_json()})
+    if memory is not None and memory < _SHORTEST_MEMORY:
+        raise InputError(
+            f"--memory must be a half-life of {_SHORTEST_MEMORY} shots or more, got {memory}; to forget nothing, leave "
+            f"--memory out"
+        )
+    before = _content_hash(state)
+    try:
+        learner = _learner(events, structure, method, classes, memory, state)
+        learner.update(list(events), appended_observables=appended_observables, again=again)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what is printed says the same
+            noise = learner.estimate()
+        if json:
+            files = {"out": str(out), "state": None if state is None else str(state)}
+            text = json_text.dumps({**files, **noise.to_json()}, indent=2, allow_nan=False)
+        else:
+            text = f"{noise}\n\n-> {out}" + ("" if state is None else f", {state}")
+        _check_unchanged(state, before)
+        _print(text)
+        with _locked(state):
+            _check_unchanged(state, before)
+            # The state is last: what it has was printed and is in the model.
+            write_whole(out, f"{noise.dem}\n".encode())
+            if state is not None:
+                learner.save(state)
+    except KeyboardInterrupt:
+        _say_what_is_saved(state, before, events)
+
+
+def _content_hash(path: Path | None) -> str | None:
+    """Of a file, None if there is none."""
+    return hashlib.sha256(read_file(path)).hexdigest() if path is not None and path.exists() else None
+
+
+def _check_unchanged(state: Path | None, before: str | None) -> None:
+    if _content_hash(state) != before:
+        raise StorageError(
+            f"{state} was changed by another process since it was read, and nothing was written: run the same command "
+            f"again, and it goes on from what is there now"
+        )
+
+
+@contextlib.contextmanager
+def _locked(state: Path | None) -> Iterator[None]:
+    """Holds others back who would replace a state between our last look at it and our writing."""
+    if state is None:
+        yield
         return
-    print(noise)
-    print(f"\n-> {out}" + ("" if state is None else f", {state}"))
+    folder = os.open(state.absolute().parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks; then the look alone must do
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _print(text: str) -> None:
+    """Prints the result before anything is written, so that whoever is told of a failure finds all as it was."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left in the buffer would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # then the reader, `head` perhaps, has seen enough
+            raise StorageError(
+                f"cannot print the result: {error.strerror}; nothing was written, run the same command again with "
+                f"another output"
+            ) from error
+
+
+def _say_what_is_saved(state: Path | None, before: str | None, events: list[Path]) -> NoReturn:
+    """Says after an interrupt whether the same command would count the events twice."""
+    if state is None:
+        raise QuellError("interrupted: run the same command again") from None
+    if not state.exists():
+        raise QuellError(f"interrupted: there is no {state} yet, run the same command again") from None
+    saved = NoiseLearner.load(state)
+    shots = f"{state} has {saved.num_shots:,} shots"
+    if _content_hash(state) != before and digests_of(events, frozenset(), again=True) <= saved.taken_files:
+        raise QuellError(
+            f"interrupted: {shots}, these events among them; to print what was learned run the command again without "
+            f"the events"
+        ) from None
+    raise QuellError(f"interrupted: {shots}, these events are not among them; run the same command again") from None
 
 
 def _check_file(option: str, path: Path, suffix: str) -> None:

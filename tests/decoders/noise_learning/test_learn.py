@@ -15,6 +15,7 @@ import stim
 
 from quell.circuits import rotated_surface_memory
 from quell.decoders import join_equal_errors
+from quell.decoders.noise_learning.fit_of_structure import deviations_limit
 from quell.decoders.noise_learning.learn import (
     learn_detector_error_model,
     learn_detector_error_model_with_intervals,
@@ -168,7 +169,7 @@ def test_the_text_is_a_table_in_which_each_number_has_its_interval() -> None:
     assert columns.split("  ")[0] == "errors"
     row = re.compile(rf"\d+ +(D\d+ ?)+ +{NUMBER} +{NUMBER} \[{NUMBER}, {NUMBER}\]")
     assert [bool(row.fullmatch(each)) for each in rows[:13]] == [True] * 12 + [False]
-    assert rows[12] == f"and {len(noise.classes) - 12} more"
+    assert rows[12] == f"and {len(noise.classes) - 12} more (all are in .to_json(), --json)"
     assert "errors that flip the same detectors as others: " in str(noise)
     alone = learn_detector_error_model_with_intervals(events, believed, classes=None)
     row = re.compile(rf"\d+ +[DL\d^ ]+ +{NUMBER} +{NUMBER} \[{NUMBER}, {NUMBER}\]")
@@ -178,6 +179,113 @@ def test_the_text_is_a_table_in_which_each_number_has_its_interval() -> None:
     assert found["classes"] == []
     first = found["errors"][0]
     assert first["interval"][0] < first["probability"] < first["interval"][1]
+
+
+def with_a_bad_qubit(p: float, bad: float, times: int) -> stim.Circuit:
+    """Qubit 3 of a repetition code is read wrongly with probability `bad` in the first so many rounds."""
+    text = str(repetition_code(p).flattened())
+    good, worse = f"X_ERROR({p}) 1 3 5 7\n", f"X_ERROR({p}) 1 5 7\nX_ERROR({bad}) 3\n"
+    assert text.count(good) == 12
+    return stim.Circuit(text.replace(good, worse, times))
+
+
+def repetition_code(p: float) -> stim.Circuit:
+    return stim.Circuit.generated(
+        "repetition_code:memory", distance=5, rounds=12, before_measure_flip_probability=p,
+        before_round_data_depolarization=p,
+    )  # fmt: skip
+
+
+def test_a_bad_qubit_is_named_under_the_table_of_classes() -> None:
+    """Detectors of qubit 3 are 1, 5, 9, …; it is read wrongly eight times as often as the others."""
+    events = with_a_bad_qubit(0.01, 0.08, 12).compile_detector_sampler(seed=20).sample(20_000)
+    noise = learn_detector_error_model_with_intervals(events, repetition_code(0.001))
+    assert noise.fit.good
+    assert noise.outliers
+    for one in noise.outliers:
+        assert one.such_as[1] - one.such_as[0] == 4
+        assert one.such_as[0] % 4 == 1
+        assert [each[0] for each in one.coordinates] == [3, 3]
+        # Three and more standard errors of a learned probability, and of the mean of 36 and more others.
+        assert one.interval[0] < one.probability < one.interval[1]
+        assert abs(one.probability - 0.08) < 0.01
+        assert abs(one.class_probability - 0.01) < 0.001
+        assert one.deviations > 8
+    assert noise.outliers[0].size > 5
+    assert abs(noise.outliers[0].deviations) == max(abs(one.deviations) for one in noise.outliers)
+    row = re.compile(rf"(\d+) +D(\d+) D\d+ +\(3, \d+\) \(3, \d+\) +{NUMBER} +{NUMBER} \[{NUMBER}, {NUMBER}\] +\+\d+")
+    found = [match for line in str(noise).split("\n") if (match := row.fullmatch(line))]
+    assert len(found) == min(len(noise.outliers), 6)
+    assert json.loads(json.dumps(noise.to_json()))["outliers"][0]["such_as"] == list(noise.outliers[0].such_as)
+    # What happened in one round, and in no other.
+    text, bad = str(repetition_code(0.01).flattened()), "X_ERROR(0.01) 1 3 5 7\n"
+    parts = text.split(bad)
+    parts[6] = "X_ERROR(0.09) 5\n" + parts[6]
+    events = stim.Circuit(bad.join(parts)).compile_detector_sampler(seed=21).sample(20_000)
+    noise = learn_detector_error_model_with_intervals(events, repetition_code(0.001))
+    assert [(one.such_as, one.size) for one in noise.outliers] == [((22, 26), 1)]
+    many = with_a_bad_qubit(0.01, 0.08, 12)
+    classes = np.zeros(repetition_code(0.001).detector_error_model().flattened().num_errors, dtype=np.int64)
+    noise = learn_detector_error_model_with_intervals(
+        many.compile_detector_sampler(seed=22).sample(20_000), repetition_code(0.001), classes=classes
+    )
+    assert len(noise.outliers) > 6
+    assert f"\nand {len(noise.outliers) - 6} more (.outliers, --json)" in str(noise)
+
+
+def test_noise_that_is_the_same_everywhere_has_no_outliers_and_fits() -> None:
+    """The limits let false alarms through once in a million structures."""
+    for shots, p in ((300, 0.02), (20_000, 0.002), (50_000, 0.01)):
+        true, believed = surface_code(p, p, p), surface_code(0.001, 0.001, 0.001)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the detectors that did not fire yet
+            noise = learn_detector_error_model_with_intervals(
+                true.compile_detector_sampler(seed=23).sample(shots), believed
+            )
+        assert noise.outliers == ()
+        assert noise.fit.good
+        assert noise.fit.lowest > -noise.fit.limit
+        assert noise.fit.notes() == []
+
+
+@pytest.mark.parametrize("wrong", ["permuted", "bits", "rolled", "observable first"])
+def test_a_structure_that_cannot_explain_the_events_is_named(wrong: str) -> None:
+    events, flips = repetition_code(0.01).compile_detector_sampler(seed=24).sample(20_000, separate_observables=True)
+    detectors = events.shape[1]
+    if wrong == "permuted":
+        events = events[:, np.random.default_rng(25).permutation(detectors)]
+    elif wrong == "bits":
+        packed = np.packbits(events, axis=1, bitorder="big")
+        events = np.unpackbits(packed, axis=1, bitorder="little")[:, :detectors].astype(np.bool_)
+    elif wrong == "rolled":
+        events = np.roll(events, 1, axis=1)
+    else:
+        events = np.concatenate([flips, events[:, :-1]], axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where bits of the last byte went
+        noise = learn_detector_error_model_with_intervals(events, repetition_code(0.001))
+    assert not noise.fit.good
+    assert "the structure does not explain the events" in str(noise)
+    assert 'bitorder="little"' in str(noise)
+    assert json.loads(json.dumps(noise.to_json()))["fit"]["good"] is False
+
+
+def test_rates_far_below_zero_speak_against_the_structure() -> None:
+    """Events that exclude each other are correlated below zero, which no independent errors are."""
+    dem = stim.DetectorErrorModel("error(.1) D0 \n error(.1) D1 \n error(.1) D0 D1")
+    rng = np.random.default_rng(26)
+    which = rng.choice(3, size=20_000, p=[0.2, 0.2, 0.6])
+    noise = learn_detector_error_model_with_intervals(np.eye(3, dtype=np.bool_)[which][:, :2], dem, classes=None)
+    assert (noise.fit.num_below_zero, noise.fit.below_zero) == (1, ((0, 1),))
+    assert noise.fit.lowest < -20
+    assert "rates below zero by more than" in noise.notes()[0]
+    assert "(worst: D0 D1, by " in noise.notes()[0]
+
+
+def test_the_limit_of_standard_errors_is_students() -> None:
+    for trials, blocks in ((10, 32), (50_000, 32), (1_000, 12)):
+        limit = deviations_limit(np.full(blocks, 1 / blocks), trials)
+        assert limit == pytest.approx(scipy.stats.t.isf(FALSE_ALARM / trials, blocks - 1))
 
 
 def test_class_means_hold_the_truth() -> None:

@@ -2,8 +2,14 @@
 
 import io
 import math
+import os
+import signal
+import sys
+import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -12,8 +18,10 @@ import stim
 from numpy.typing import NDArray
 
 from quell.circuits import NoiseModel, rotated_surface_memory
+from quell.decoders.noise_learning.learn import learn_detector_error_model
 from quell.decoders.noise_learning.learner import NoiseLearner
-from quell.errors import DataError, InputError, StorageError
+from quell.decoders.noise_learning.parity_counts import ParityCounts
+from quell.errors import CircuitError, DataError, InputError, StorageError
 
 pytest.importorskip("numba")
 
@@ -166,6 +174,131 @@ def test_an_update_that_fails_takes_nothing_up(tmp_path: Path) -> None:
     assert same(learner, other)
 
 
+def interrupted_at(call: Callable[[], None], line: int, modules: tuple[str, ...]) -> bool:
+    """Calls, with Ctrl-C before the n-th line in these modules; returns whether there was one."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if not frame.f_code.co_filename.endswith(modules):
+            return None
+        if event == "line":
+            count += 1
+            if count == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("what", ["long", "short", "forget"])
+def test_an_interrupt_at_any_line_takes_up_all_or_nothing(what: str) -> None:
+    """With a memory of 1000 shots a portion is 62 of them: the long update counts three, the short one none."""
+    events = shots(NOISY, 300, seed=30)
+
+    def made() -> NoiseLearner:
+        learner = NoiseLearner(NOISY, memory=1_000)
+        learner.update(events[:110], bit_packed=True)
+        return learner
+
+    calls: dict[str, Callable[[NoiseLearner], None]] = {
+        "long": lambda learner: learner.update(events[110:], bit_packed=True),
+        "short": lambda learner: learner.update(events[110:111], bit_packed=True),
+        "forget": lambda learner: learner.forget(0.5),
+    }
+    before, after = made(), made()
+    calls[what](after)
+    lines, learner = 0, made()
+    modules = ("/learner.py", "/taken_shots.py", "/parity_counts.py")
+    while interrupted_at(lambda: calls[what](learner), lines + 1, modules):
+        lines += 1
+        assert kept(learner) == kept(before), lines
+    assert lines > 10
+    assert kept(learner) == kept(after) != kept(before)
+
+
+def kept(learner: NoiseLearner) -> tuple[Any, ...]:
+    """All that shots change."""
+    taken = learner._taken
+    arrays = (taken.counts.odd, taken.counts.shots, taken.pending, taken.fired)
+    return (*(each.tobytes() for each in arrays), taken.counts.squares, taken.num_shots, taken.files)
+
+
+def test_an_interrupt_between_portions_takes_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, other = NoiseLearner(NOISY, memory=16_000), NoiseLearner(NOISY, memory=16_000)
+    for each in (learner, other):
+        each.update(shots(NOISY, 10_500, seed=31), bit_packed=True)
+    add, calls = ParityCounts.add, 0
+
+    def interrupted(counts: ParityCounts, events: NDArray[np.uint8]) -> None:
+        nonlocal calls
+        add(counts, events)
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+
+    more = shots(NOISY, 20_000, seed=32)
+    monkeypatch.setattr(ParityCounts, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        learner.update(more, bit_packed=True)
+    monkeypatch.undo()
+    assert same(learner, other)
+
+
+def test_ctrl_c_takes_up_all_or_nothing() -> None:
+    events = np.tile(shots(NOISY, 100_000, seed=33), (20, 1))
+    learner, other = NoiseLearner(NOISY, memory=2_000), NoiseLearner(NOISY, memory=2_000)
+    for each in (learner, other):
+        each.update(events[:1_000], bit_packed=True)
+
+    def without_end() -> None:
+        while True:
+            learner.update(events, bit_packed=True)
+            other.update(events, bit_packed=True)
+
+    timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        without_end()
+    timer.join()
+    if learner.num_shots != other.num_shots:  # it came while the other one was at work
+        other.update(events, bit_packed=True)
+    assert same(learner, other)
+
+
+def test_a_file_is_taken_up_once(tmp_path: Path) -> None:
+    path, copy = tmp_path / "events.b8", tmp_path / "copy.b8"
+    for each in (path, copy):
+        each.write_bytes(shots(NOISY, 1_000, seed=34).tobytes())
+    learner = NoiseLearner(NOISY)
+    with pytest.raises(InputError, match=r"copy\.b8 and .*events\.b8 have the same content"):
+        learner.update([path, copy])
+    learner.update(path)
+    with pytest.raises(InputError, match=r"copy\.b8 was taken up before, or a file of the same content"):
+        learner.update([shots(NOISY, 10, seed=35), copy], bit_packed=True)
+    learner.save(tmp_path / "state.npz")
+    resumed = NoiseLearner.load(tmp_path / "state.npz")
+    with pytest.raises(InputError, match="again=True"):
+        resumed.update(copy)
+    assert resumed.num_shots == 1_000
+    resumed.update([path, copy], again=True)
+    assert resumed.num_shots == 3_000
+    resumed.forget(0.5)
+    with pytest.raises(InputError, match="taken up before"):
+        resumed.update(path)
+    resumed.forget()
+    resumed.update(path)
+    assert (resumed.num_shots, resumed.effective_shots) == (4_000, 1_000)
+
+
 def damaged(content: bytes) -> list[bytes]:
     places = range(40, len(content) - 40, len(content) // 12)
     flipped = [content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :] for place in places]
@@ -195,12 +328,17 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
         ("description", np.array(str(arrays["description"]).replace('"version": 1', '"version": 2')), "has version 2"),
         ("description", np.array(str(arrays["description"]).replace("closed-form", "likelihood")), "another hash"),
         ("description", np.array("[]"), "no whole state"),
+        ("odd", np.array([None]), "no whole state"),
     ):
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **{**arrays, name: value})
+        np.savez(buffer, **{**arrays, name: value})
         (tmp_path / "bad.npz").write_bytes(buffer.getvalue())
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(DataError, match=message) as caught:
             NoiseLearner.load(tmp_path / "bad.npz")
+        assert "pickle" not in str(caught.value)
+    (tmp_path / "bad.npz").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"cut off, damaged, or another file\): name the file that `save` wrote"):
+        NoiseLearner.load(tmp_path / "bad.npz")
     with pytest.raises(StorageError, match=r"cannot read .*none\.npz"):
         NoiseLearner.load(tmp_path / "none.npz")
     with pytest.raises(StorageError, match="make its folder first"):
@@ -217,6 +355,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
         ({"memory": True}, "got True"),
         ({"memory": "1e6"}, "got '1e6'"),
         ({"classes": "translations"}, "unknown kind of classes 'translations': did you mean 'translation'"),
+        ({"classes": "none"}, "unknown kind of classes 'none': pass None, classes=None, for none"),
         ({"classes": [0, 1]}, r"one for each error of the flattened model, got int64 of shape \(2,\)"),
         ({"classes": [0.5] * 59}, "got float64"),
     ],
@@ -260,7 +399,8 @@ def test_errors_that_events_cannot_tell_apart_need_one_class() -> None:
     learner.update(dem.compile_sampler(seed=17).sample(20_000)[0])
     noise = learner.estimate()
     assert (noise.undetectable.tolist(), noise.shared.tolist()) == ([1], [0, 2])
-    assert noise.dem[1] == dem[1]
+    assert noise.dem[1].targets_copy() == dem[1].targets_copy()
+    assert noise.dem[1].args_copy() == pytest.approx([0.1], rel=1e-12)
     assert math.isnan(noise.probabilities[1])
     assert noise.probabilities[0] == noise.probabilities[2]
 
@@ -287,6 +427,12 @@ def test_detectors_that_never_fire_are_named() -> None:
     learner.update(events)
     with pytest.warns(UserWarning, match=r"^D2, D7 never fired in 5,000 shots: .* only upper limits") as caught:
         noise = learner.estimate()
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="never fired") as caught:
+        learner.model()
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="never fired") as caught:
+        learn_detector_error_model(events, NOISY)
     assert caught[0].filename == __file__
     assert noise.silent_detectors.tolist() == [2, 7]
     touching = [i for i, error in enumerate(noise.to_json()["errors"]) if "D2" in error["error"].split()]
@@ -316,5 +462,57 @@ def test_shots_in_which_nothing_or_too_much_fires_are_refused() -> None:
     events[::2, 9] = 1
     learner = NoiseLearner(NOISY)
     learner.update(events)
-    with pytest.raises(InputError, match=r"D5, D9 fired in half of the shots or more \(D5 in 100.0%\)"):
+    with pytest.raises(InputError, match=r"D5, D9 fired in about half of the 1,000 shots or more \(D5 in 100.0%\)"):
         learner.estimate()
+
+
+def test_shares_that_cannot_be_told_from_half_are_refused() -> None:
+    """Of 10,000 shots four standard errors below a half are 48 %."""
+    dem = stim.DetectorErrorModel("error(.1) D0 \n error(.1) D1")
+    events = np.zeros((10_000, 2), dtype=np.bool_)
+    events[:4_790, 0] = events[:4_810, 1] = True
+    learner = NoiseLearner(dem, classes=None)
+    learner.update(events)
+    with pytest.raises(
+        InputError, match=r"^D1 fired in about half of the 10,000 shots or more \(D1 in 48\.1%\)"
+    ) as caught:
+        learner.estimate()
+    assert "shares above 48.0% may be half: take more" in str(caught.value)
+    learner = NoiseLearner(dem, classes=None)
+    events[4_790:, 1] = False
+    learner.update(events)
+    assert learner.estimate().probabilities == pytest.approx([0.479, 0.479], abs=0.01)
+
+
+def test_what_was_forgotten_is_said_where_too_few_shots_are_left() -> None:
+    learner = NoiseLearner(NOISY)
+    learner.update(shots(NOISY, 20_000, seed=36), bit_packed=True)
+    learner.forget()
+    with pytest.raises(InputError, match="got 0: take more; of 20,000 that were taken up, the others are forgotten"):
+        learner.estimate()
+
+
+def test_a_pair_of_events_and_observables_is_refused() -> None:
+    for options in ({}, {"bit_packed": True}):
+        pair = NOISY.compile_detector_sampler(seed=37).sample(500, separate_observables=True, **options)
+        with pytest.raises(
+            InputError, match=r"of which the second has the shape of observables: pass the first, events\[0\]"
+        ):
+            NoiseLearner(NOISY).update(pair, **options)
+        learner = NoiseLearner(NOISY)
+        learner.update((pair[0], pair[0]), **options)
+        assert learner.num_shots == 1_000
+
+
+def test_a_learner_says_what_it_is() -> None:
+    assert repr(NoiseLearner(NOISY, memory=2_000)) == "NoiseLearner(method='closed-form', shots=0, memory=2000.0)"
+
+
+def test_a_circuit_without_a_model_is_refused_in_a_sentence() -> None:
+    circuit = stim.Circuit("R 0 \n H 0 \n X_ERROR(0.1) 0 \n M 0 1 \n DETECTOR rec[-1] \n DETECTOR(2, 5) rec[-2]")
+    with pytest.raises(
+        CircuitError, match=r"non-deterministic detectors, the first is D1 \[coords \(2, 5\)\];"
+    ) as caught:
+        NoiseLearner(circuit)
+    assert "svg" not in str(caught.value).lower()
+    assert "correct its measurements, or leave it out" in str(caught.value)
