@@ -71,6 +71,8 @@ def _joined(ways: dict[tuple[_Part, ...], list[int]], given: list[float]) -> dic
         ways: The errors by their decomposition.
         given: The probabilities of all errors.
     """
+    if len(ways) == 1 and len(alone := next(iter(ways.values()))) == 1:
+        return {alone[0]: given[alone[0]]}
     # A part of more than two detectors is no edge, and a matching leaves it out.
     usable = [way for way in ways if all(sum(flip >= 0 for flip in part) <= 2 for part in way)] or list(ways)
     fewest = min(map(len, usable))
