@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import socket
+import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -91,11 +92,9 @@ class WindowPool:
     def __init__(self, inner: str | sinter.Decoder, models: Sequence[stim.DetectorErrorModel], workers: int) -> None:
         self._number = check_integer("workers", workers, minimum=1)
         self._setup = cloudpickle.dumps(inner), [str(model) for model in models]
-        self._owner = os.getpid()
-        self._workers: list[_Worker] = []
-        # Also when it is no longer used, or the program ends.
-        weakref.finalize(self, _end, self._workers, self._owner)
-        self._start()
+        self._begin()
+        with self._lock:
+            self._start()
 
     def __enter__(self) -> "WindowPool":
         return self
@@ -104,8 +103,18 @@ class WindowPool:
         self.close()
 
     def close(self) -> None:
-        """Ends the processes."""
-        _end(self._workers, self._owner)
+        """Ends the processes, once what they are asked is answered."""
+        if os.getpid() == self._owner:
+            with self._lock:
+                _end(self._workers, self._owner)
+
+    def _begin(self) -> None:
+        """Without processes yet, in the process that is to own them."""
+        self._owner = os.getpid()
+        self._lock = threading.Lock()  # answers belong to one caller at a time
+        self._workers: list[_Worker] = []
+        # Also when it is no longer used, or the program ends.
+        weakref.finalize(self, _end, self._workers, self._owner)
 
     def decode(self, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:
         """Returns the predictions, as `ModelDecoders` has it.
@@ -114,14 +123,18 @@ class WindowPool:
             SweepError: A process ended, or an error of the decoder in one of them cannot be shown as what it was.
                 Other errors of the decoder are raised as they are.
         """
-        self._start()
+        if os.getpid() != self._owner:
+            self._begin()  # in a fork: the processes belong to the program that it came from
         pieces = [
             (number, (model, part))
             for number, (model, events) in enumerate(jobs)
             for part in np.array_split(events, _num_pieces(len(events), len(jobs), self._number))
         ]
+        with self._lock:
+            self._start()
+            answers = self._answers([piece for _, piece in pieces])
         found: list[list[NDArray[np.uint8]]] = [[] for _ in jobs]
-        for (number, _), answer in zip(pieces, self._answers([piece for _, piece in pieces]), strict=True):
+        for (number, _), answer in zip(pieces, answers, strict=True):
             found[number].append(answer)
         return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in found]
 
@@ -134,7 +147,7 @@ class WindowPool:
             for _ in range(self._number):
                 self._workers.append(_Worker(environment))
         except OSError as error:
-            self.close()
+            _end(self._workers, self._owner)
             raise SweepError(
                 f"cannot start {self._number} processes for windows: {error.strerror}; ask for fewer workers"
             ) from error
@@ -156,7 +169,7 @@ class WindowPool:
                     answers[busy.pop(worker)] = worker.receive()
                     _hand_out(worker, waiting, busy)
         except BaseException:
-            self.close()
+            _end(self._workers, self._owner)
             raise
         return answers
 

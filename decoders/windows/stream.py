@@ -103,7 +103,8 @@ class WindowedStream:
         """Takes the detection events of the next layer, and runs the windows that can run.
 
         Args:
-            events: bool (shots, n) for the n detectors of the layer, in the order of their numbers.
+            events: bool (shots, n) for the n detectors of the layer, in the order of their numbers; of a single shot
+                bool (n,), too.
             bit_packed: Whether the events are uint8 (shots, ceil(n/8)), bit-packed in little-endian order.
 
         Where a decoder fails, the layer has come all the same; the next `push`, or `finish`, runs its windows again.
@@ -149,6 +150,8 @@ class WindowedStream:
     def _checked(self, events: object, layer: int, bit_packed: bool) -> NDArray[np.bool_]:
         """bool (shots, n): the events of a layer; or raises `InputError`."""
         width = int(self._layers.widths[layer])
+        if self.num_shots == 1 and isinstance(events, np.ndarray) and events.ndim == 1:
+            events = events[None]
         if bit_packed:
             packed = check_bit_packed("events", events, width)
             given = len(packed)

@@ -16,7 +16,7 @@ from quell.errors import InputError
 
 __all__ = ["Box", "Layers", "block_boxes", "sliding_boxes"]
 
-_GRID = 1024  # coordinates that are nearer than the inverse of this are the same
+_GRID = 1 << 40  # coordinates that differ by less than the inverse of this, of the largest, are the same
 
 Span = tuple[int, int]  # the first layer, and the one behind the last
 
@@ -42,19 +42,22 @@ class Layers:
 
     Attributes:
         numbers: int64 (axes, D): the layer of each detector along each axis, time first.
-        coordinates: float64 (D, coordinates), time last.
+        coordinates: float64 (D, coordinates), in the model's order.
+        time: Which of them is the time.
     """
 
     numbers: NDArray[np.int64]
     coordinates: NDArray[np.float64]
+    time: int
 
     @classmethod
-    def of(cls, dem: stim.DetectorErrorModel, axis: str) -> "Layers":
+    def of(cls, dem: stim.DetectorErrorModel, axis: str, time: int = -1) -> "Layers":
         """Finds the layers.
 
         Args:
             dem: Its detectors have coordinates.
             axis: `"time"`, or `"space-time"`, for which they have three: x, y and time.
+            time: Which coordinate is the time; -1 is the last.
 
         Raises:
             InputError: A detector has too few coordinates, or others than the rest.
@@ -72,6 +75,10 @@ class Layers:
                 f"has the coordinates {list(coordinates.get(first, ()))}), by which windows are laid: write "
                 f"DETECTOR(x, y, t) in the circuit, the time last"
             )
+        if not -longest <= time < longest and number:
+            raise InputError(
+                f"time must be which of {longest} coordinates it is, from 0, or -1 for the last, got {time}"
+            )
         uneven = np.flatnonzero(lengths != longest)
         if len(uneven):
             first = int(uneven[0])
@@ -81,15 +88,22 @@ class Layers:
             )
         values = np.array([coordinates[d] for d in range(number)], dtype=np.float64).reshape(number, longest)
         if not number:
-            return cls(np.zeros((wanted, 0), dtype=np.int64), values)
-        chosen = [values[:, -1]] if wanted == 1 else [values[:, -1], values[:, 0], values[:, 1]]
-        numbers = [np.unique(np.rint(each * _GRID), return_inverse=True)[1].reshape(-1) for each in chosen]
-        return cls(np.stack(numbers).astype(np.int64), values)
+            return cls(np.zeros((wanted, 0), dtype=np.int64), values, 0)
+        time %= longest
+        columns = [time, *(column for column in range(longest) if column != time)][:wanted]
+        numbers = [_numbered(values[:, column]) for column in columns]
+        return cls(np.stack(numbers).astype(np.int64), values, time)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """How many layers there are along each axis."""
         return tuple(int(size) for size in self.numbers.max(axis=1, initial=-1) + 1)
+
+
+def _numbered(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Values as 0, 1, … in their order; those that differ by rounding alone are the same."""
+    scale = float(np.abs(values).max()) or 1.0
+    return np.unique(np.rint(values / scale * _GRID), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def sliding_boxes(num_layers: int, commit: int, buffer: int) -> list[Box]:

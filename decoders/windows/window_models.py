@@ -67,7 +67,8 @@ class WindowModels:
         self.times = layers.numbers[0]
         self.graphlike = bool(np.diff(parts.part_starts).max(initial=0) <= 2)
         self.parts, self.until, self.since = _in_order(parts, self.times)
-        self.order = np.lexsort((np.arange(parts.num_detectors), *layers.coordinates.T[:-1][::-1], self.times))
+        in_space = np.delete(layers.coordinates, layers.time, axis=1).T
+        self.order = np.lexsort((np.arange(parts.num_detectors), *in_space[::-1], self.times))
         self.rank = np.empty_like(self.order)
         self.rank[self.order] = np.arange(len(self.order))
         self.first_of_layer = np.searchsorted(self.times[self.order], np.arange(layers.sizes[0] + 1))
@@ -247,7 +248,8 @@ class WindowModels:
         """Coordinates, the time from the first detector on."""
         places = self.layers.coordinates[detectors].copy()
         if len(places):
-            places[:, -1] = np.round(places[:, -1] - places[0, -1], 9)
+            time = self.layers.time
+            places[:, time] = np.round(places[:, time] - places[0, time], 9)
         return places
 
     def _model(

@@ -45,17 +45,22 @@ class Windowed(sinter.Decoder):
     between two blocks may be left with an odd number of events and no boundary; it then changes, at what that costs,
     what the blocks have committed. For models of edges: errors of more than two detectors must be decomposed.
 
-    Layers are the distinct times of the detectors, their last coordinate; in space, their distinct x and y.
+    Layers are the distinct times of the detectors, their last coordinate unless `time` says otherwise; in space, the
+    distinct values of the first two of the others. In time, buffers of d layers come close to the whole volume; with
+    those of one or two a code of distance d loses part of it. In space, columns are steps of the coordinates: count as
+    many as make d data qubits.
 
     Args:
         inner: A name that sinter knows, or a `sinter.Decoder`, a `PreDecoded` among them. In a window's model it meets
             more observables than the memory has, one for each detector of the seam.
         commit: Layers that a window commits, at least 1; for blocks in space and time two numbers may be given, in time
             and in space.
-        buffer: Layers that it sees beyond, likewise; at least as many as an error reaches across: in time 1 in most
-            memories, in space 2 in a rotated surface code.
+        buffer: Layers that it sees beyond, likewise; about d, and at least as many as an error reaches across: in time
+            1 in most memories, in space 2 in a rotated surface code.
         axis: `"time"` or `"space-time"`.
-        scheme: `"sliding"` or `"parallel"`; blocks in space are parallel, whatever it says.
+        scheme: `"sliding"` or `"parallel"`; None for sliding in time, and for parallel blocks in space, which slide
+            not.
+        time: Which coordinate of the detectors is the time, from 0; -1 is the last.
         gap: Layers between blocks, likewise; None for as many as `commit`.
         workers: Processes for a batch, when the decoder is used by itself. In a process that is itself one of several,
             as sinter's workers are, it is 1, and a warning says so. It does not count as a setting in a sweep.
@@ -84,7 +89,8 @@ class Windowed(sinter.Decoder):
         commit: Lengths,
         buffer: Lengths,
         axis: str = "time",
-        scheme: str = "sliding",
+        scheme: str | None = None,
+        time: int = -1,
         gap: Lengths | None = None,
         workers: int = 1,
     ) -> None:
@@ -96,7 +102,8 @@ class Windowed(sinter.Decoder):
             )
         self.inner = inner
         self.axis = check_known("axis", axis, AXES)
-        self.scheme = check_known("scheme", "parallel" if axis == "space-time" else scheme, SCHEMES)
+        self.scheme = _scheme(self.axis, scheme)
+        self.time = check_integer("time", time, minimum=-1)
         self.commit = _lengths("commit", commit, self.axis, minimum=1)
         self.buffer = _lengths("buffer", buffer, self.axis, minimum=0)
         self.gap = _lengths("gap", commit if gap is None else gap, self.axis, minimum=1)
@@ -104,11 +111,19 @@ class Windowed(sinter.Decoder):
             raise InputError("gap is what lies between parallel blocks: leave it out, or pass scheme='parallel'")
         self.workers = check_integer("workers", workers, minimum=1)
 
+    def __repr__(self) -> str:
+        gap = f", gap={self.gap}" if self.scheme == "parallel" else ""
+        return (
+            f"Windowed({self.inner!r}, commit={self.commit}, buffer={self.buffer}, axis={self.axis!r}, "
+            f"scheme={self.scheme!r}, time={self.time}{gap}, workers={self.workers})"
+        )
+
     def settings_id(self) -> str:
         """Returns every setting that changes an answer, the inner decoder's own among them."""
         inner = self.inner if isinstance(self.inner, str) else decoder_settings(self.inner)
         gap = f" gap={self.gap}" if self.scheme == "parallel" else ""
-        return f"{self.axis} {self.scheme} commit={self.commit} buffer={self.buffer}{gap} inner={inner}"
+        time = f" time={self.time}" if self.time != -1 else ""
+        return f"{self.axis} {self.scheme} commit={self.commit} buffer={self.buffer}{gap}{time} inner={inner}"
 
     def plan(self, dem: stim.DetectorErrorModel) -> WindowPlan:
         """Returns the windows of a model, and their models.
@@ -117,7 +132,13 @@ class Windowed(sinter.Decoder):
             InputError: The model cannot be decoded in such windows; the message says why.
         """
         return plan_windows(
-            dem, commit=self.commit, buffer=self.buffer, axis=self.axis, scheme=self.scheme, gap=self.gap
+            dem,
+            commit=self.commit,
+            buffer=self.buffer,
+            axis=self.axis,
+            scheme=self.scheme,
+            time=self.time,
+            gap=self.gap,
         )
 
     def compile_decoder_for_dem(self, *, dem: stim.DetectorErrorModel) -> "CompiledWindowed":
@@ -234,7 +255,8 @@ def plan_windows(
     commit: Lengths,
     buffer: Lengths,
     axis: str = "time",
-    scheme: str = "sliding",
+    scheme: str | None = None,
+    time: int = -1,
     gap: Lengths | None = None,
 ) -> WindowPlan:
     """Returns the windows of a model; the arguments are those of `Windowed`.
@@ -255,16 +277,16 @@ def plan_windows(
     if not isinstance(dem, stim.DetectorErrorModel):
         raise InputError(f"a stim.DetectorErrorModel is needed, got {type(dem).__name__}")
     check_known("axis", axis, AXES)
-    scheme = check_known("scheme", "parallel" if axis == "space-time" else scheme, SCHEMES)
+    scheme = _scheme(axis, scheme)
     commits = _lengths("commit", commit, axis, minimum=1)
     buffers = _lengths("buffer", buffer, axis, minimum=0)
     gaps = _lengths("gap", commit if gap is None else gap, axis, minimum=1)
     if not dem.num_detectors:
         return WindowPlan(0, dem.num_observables, (), (), np.zeros(0, dtype=np.int64))
-    layers = Layers.of(dem, axis)
+    layers = Layers.of(dem, axis, time)
     parts = read_parts(dem)
     sizes = layers.sizes
-    _check_room(sizes, commits, buffers, axis)
+    _check_room(layers, commits, buffers, axis)
     if scheme == "sliding":
         boxes: list[Box] = sliding_boxes(sizes[0], commits[0], buffers[0])
     else:
@@ -284,21 +306,34 @@ def plan_windows(
     return WindowPlan(dem.num_detectors, dem.num_observables, windows, tuple(models.models), layers.numbers[0])
 
 
-def _check_room(sizes: tuple[int, ...], commits: tuple[int, ...], buffers: tuple[int, ...], axis: str) -> None:
+def _scheme(axis: str, scheme: str | None) -> str:
+    """The scheme, where None is the one that goes with the axis."""
+    fitting = "parallel" if axis == "space-time" else "sliding"
+    scheme = check_known("scheme", fitting if scheme is None else scheme, SCHEMES)
+    if axis == "space-time" and scheme == "sliding":
+        raise InputError("blocks in space are parallel: leave scheme='sliding' out, or pass axis='time'")
+    return scheme
+
+
+def _check_room(layers: Layers, commits: tuple[int, ...], buffers: tuple[int, ...], axis: str) -> None:
     """Refuses windows of which not even one fits."""
+    sizes = layers.sizes
     names = ("rounds",) if axis == "time" else ("rounds", "columns")
     room = sizes[:1] if axis == "time" else (sizes[0], max(sizes[1:]))
     for name, have, commit, buffer in zip(names, room, commits, buffers, strict=True):
         if buffer >= have or commit > have:
+            times = layers.coordinates[:, layers.time]
             raise InputError(
                 f"commit={commit} and buffer={buffer} {name} are more than the {have} layers of detectors that this "
-                f"memory has: one window would see all of it, so use the inner decoder by itself, or pass smaller ones"
+                f"memory has (coordinate {layers.time} of the detectors, taken for the time, goes from {times.min():g} "
+                f"to {times.max():g}; if another one is, pass time=…): one window would see all of it, so use the "
+                f"inner decoder by itself, or pass smaller ones"
             )
 
 
 def _lengths(name: str, value: Lengths, axis: str, *, minimum: int) -> tuple[int, ...]:
     """One number for time, or two, for time and space."""
-    given: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    given: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value,)
     wanted = 1 if axis == "time" else 2
     if not 1 <= len(given) <= wanted:
         which = "one number of layers in time" if wanted == 1 else "one number of layers, or two, in time and in space,"

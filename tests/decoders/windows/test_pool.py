@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -320,3 +321,33 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     for workers in (0, -1, 1.5, True):
         with pytest.raises(InputError, match="workers must be an integer >= 1"):
             model_decoders("pymatching", MODELS, workers=workers)  # type: ignore[arg-type]
+
+
+def test_threads_share_a_pool() -> None:
+    batches = [jobs_of((1, 400 + k), (2, 300 + k)) for k in range(4)]
+    wanted = [expected(jobs) for jobs in batches]
+    with WindowPool("pymatching", MODELS, 2) as pool, ThreadPoolExecutor(4) as threads:
+        for found, answer in zip(threads.map(pool.decode, batches * 5), wanted * 5, strict=True):
+            check(found, answer)
+
+
+IN_A_FORK = """
+import multiprocessing
+import numpy as np, stim
+from quell.decoders.windows.pool import WindowPool
+model = stim.DetectorErrorModel("error(0.1) D0 L0 \\n error(0.1) D0 D1 \\n error(0.1) D1")
+events = np.array([[1], [2], [3]], dtype=np.uint8)
+pool = WindowPool("pymatching", [model], 2)
+def decode(_):
+    return pool.decode([(0, events)])[0].tolist()
+with multiprocessing.get_context("fork").Pool(2) as forks:
+    print(forks.map(decode, range(4)))
+print(decode(0))
+"""
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there are no forks")
+def test_forks_have_processes_of_their_own() -> None:
+    result = subprocess.run([sys.executable, "-c", IN_A_FORK], capture_output=True, text=True, timeout=120, check=True)
+    once = [[1], [0], [0]]
+    assert result.stdout.splitlines() == [str([once] * 4), str(once)]

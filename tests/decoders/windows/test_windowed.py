@@ -363,3 +363,36 @@ def test_errors_that_are_likelier_than_not(scheme: str) -> None:
     wanted = whole.decode_shots_bit_packed(bit_packed_detection_event_data=events)
     assert wanted[0, 0] == 1 << 3
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_time_may_be_any_coordinate() -> None:
+    """The same memory with its coordinates in another order, and a colour behind them."""
+    circuit = rotated_surface_memory(3, 12, noise=NoiseModel.uniform_depolarizing(0.01))
+    dem = circuit.detector_error_model(decompose_errors=True).flattened()
+    other = stim.DetectorErrorModel()
+    for instruction in (dem[i] for i in range(len(dem))):
+        if instruction.type == "detector":
+            x, y, t = instruction.args_copy()
+            other.append("detector", [t, x, y, 7], instruction.targets_copy())
+        else:
+            other.append(instruction)
+    dets = circuit.compile_detector_sampler(seed=6).sample(500, bit_packed=True)
+    for way in ({}, {"scheme": "parallel"}, {"axis": "space-time", "buffer": (2, 2), "commit": (2, 3)}):
+        settings = {"commit": 3, "buffer": 2} | way
+        found = [
+            Windowed(**settings, **time)
+            .compile_decoder_for_dem(dem=model)
+            .decode_shots_bit_packed(bit_packed_detection_event_data=dets)
+            for model, time in ((dem, {}), (other, {"time": 0}))
+        ]
+        np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("step", [1e-6, 0.0006, 1 / 3, 1e6])
+def test_layers_are_found_at_any_scale(step: float) -> None:
+    chain = [f"error(0.1) D{i} D{i + 1}\ndetector(0, {i * step}) D{i}" for i in range(9)]
+    ends = ["error(0.1) D0 L0", "error(0.1) D9", f"detector(0, {9 * step}) D9"]
+    dem = stim.DetectorErrorModel("\n".join([*chain, *ends]))
+    plan = Windowed(commit=2, buffer=2).plan(dem)
+    assert plan.num_layers == 10
+    assert len(plan.windows) == 4

@@ -28,6 +28,8 @@ TIMES = "\n".join(f"detector({d}) D{d}" for d in range(8))
         ({"gap": 2}, "gap is what lies between parallel blocks: leave it out, or pass scheme='parallel'"),
         ({"axis": "space"}, "axis.*'space'"),
         ({"scheme": "serial"}, "scheme.*'serial'"),
+        ({"axis": "space-time", "scheme": "sliding"}, "blocks in space are parallel: leave scheme='sliding' out"),
+        ({"time": -2}, "time must be an integer >= -1, got -2"),
         ({"workers": 0}, "workers must be an integer >= 1, got 0"),
         ({"inner": "mwpm"}, "decoder.*'mwpm'"),
         ({"inner": 3}, "inner must be the name of a decoder"),
