@@ -24,6 +24,7 @@ from quell.decoders.post_selection import (
 )
 from quell.decoders.posterior_matching import PosteriorMatching
 from quell.decoders.predecoder.confidence import choose_confidence
+from quell.decoders.predecoder.network_source import NetworkSource
 from quell.decoders.predecoder.predecoded import PreDecoded
 from quell.decoders.predecoder.predecoder import PreDecoder
 from quell.decoders.registry import sinter_decoders
@@ -38,6 +39,7 @@ __all__ = [
     "EdgeGraph",
     "LargeBatches",
     "LearnedNoise",
+    "NetworkSource",
     "NoiseLearner",
     "PosteriorMatching",
     "PreDecoded",

@@ -49,12 +49,14 @@ class RateEstimates:
         return np.asarray((weighted**2).sum(axis=0) * count / (count - 1), dtype=np.float64)
 
 
-def closed_form(structure: FaultStructure, counts: ParityCounts) -> RateEstimates:
+def closed_form(structure: FaultStructure, counts: ParityCounts, *, now: bool = False) -> RateEstimates:
     """Returns the rates of all faults.
 
     Args:
         structure: The faults.
         counts: Of the parities of their detectors, from at least one shot in each of two blocks.
+        now: Whether rates are those after the last shot, if they drifted in straight lines, and not those on average.
+            The counts must have ages, and not all the same one.
 
     Examples:
         A fault of its own, and one that flips both detectors.
@@ -70,17 +72,38 @@ def closed_form(structure: FaultStructure, counts: ParityCounts) -> RateEstimate
         >>> probabilities_of(closed_form(structure, counts).rates).round(2).tolist()
         [0.1, 0.2]
     """
-    shots = counts.num_shots
-    weights = counts.shots / shots
-    z = 1 - 2 * counts.odd.sum(axis=0) / shots
+    weights = counts.shots / counts.num_shots
+    z, blocks = _signs_now(counts) if now else _signs_on_average(counts)
     # Below this the sign of z is not sure; its logarithm is then as good as unknown, which its influences say too.
     z = np.maximum(z, 1 / np.sqrt(counts.effective_shots))
-    # The mean of the logarithm lies below the logarithm of the mean.
-    y = -np.log(z) - (1 - z**2) / (2 * counts.effective_shots * z**2)
-    blocks = 1 - 2 * counts.odd / np.maximum(counts.shots, 1e-300)[:, None]
     pulls = np.where(counts.shots[:, None] > 0, -(blocks - z) / z, 0.0)
+    # The mean of the logarithm lies below the logarithm of the mean.
+    of_y = RateEstimates(z, pulls, weights, counts.effective_shots)
+    bias = of_y.variances / 2 if now else (1 - z**2) / (2 * counts.effective_shots * z**2)
     solve = _Inversion(structure, counts.sets.subsets)
-    return RateEstimates(solve(y[None])[0], solve(pulls), weights, counts.effective_shots)
+    return RateEstimates(solve((-np.log(z) - bias)[None])[0], solve(pulls), weights, counts.effective_shots)
+
+
+def _signs_on_average(counts: ParityCounts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The z of all sets, float64 (A,), and those of each block of shots, (B, A)."""
+    z = 1 - 2 * counts.odd.sum(axis=0) / counts.num_shots
+    return z, 1 - 2 * counts.odd / np.maximum(counts.shots, 1e-300)[:, None]
+
+
+def _signs_now(counts: ParityCounts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Likewise, but for the ends of straight lines through z over time."""
+    if counts.odd_ages is None:
+        raise ValueError("these counts have no ages")
+    mean, square = counts.ages.sum(axis=0) / counts.num_shots
+    odd, odd_age = counts.odd.sum(axis=0) / counts.num_shots, counts.odd_ages.sum(axis=0) / counts.num_shots
+    slope = (odd_age - mean * odd) / (square - mean**2)
+    now = odd - mean * slope
+    # By how much a block pulls the end of the line is linear in what it has over the line, and in the ages of that.
+    shots, (ages, squares) = np.maximum(counts.shots, 1e-300)[:, None], counts.ages.T[:, :, None]
+    over = counts.odd - shots * now - ages * slope
+    over_age = counts.odd_ages - ages * now - squares * slope
+    pulls = (square * over - mean * over_age) / (square - mean**2) / shots
+    return 1 - 2 * now, 1 - 2 * (now + pulls)
 
 
 class _Inversion:

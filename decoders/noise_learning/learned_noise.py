@@ -9,6 +9,7 @@ import stim
 from numpy.typing import NDArray
 
 from quell.decoders.noise_learning.closed_form import RateEstimates
+from quell.decoders.noise_learning.drift import Drift
 from quell.decoders.noise_learning.fit_of_structure import StructureFit
 from quell.decoders.noise_learning.noise_parameters import NoiseParameters
 from quell.decoders.noise_learning.outliers import Outlier
@@ -62,6 +63,8 @@ class LearnedNoise:
         classes: The classes of errors, those with the most events first; empty where none are known.
         outliers: What stands apart from the rest of its class, the furthest first, as a bad qubit does.
         fit: Whether the structure can explain the events.
+        drift: float64 (I,): by what factor each rate, and about each probability, is higher now than on average over
+            the learner's memory; 1 where no drift is borne out, or nothing is forgotten.
         parameters: Those of the circuit's noise, where they were learned; None else.
         undetectable: int64: errors that flip no detector.
         shared: int64: errors that flip the same detectors as others, with other observables or in another
@@ -95,6 +98,7 @@ class LearnedNoise:
     classes: tuple[ClassOfErrors, ...]
     outliers: tuple[Outlier, ...]
     fit: StructureFit
+    drift: Floats
     parameters: NoiseParameters | None
     undetectable: NDArray[np.int64]
     shared: NDArray[np.int64]
@@ -115,6 +119,7 @@ class LearnedNoise:
         fit: StructureFit,
         classes: tuple[ClassOfErrors, ...] = (),
         outliers: tuple[Outlier, ...] = (),
+        drift: Drift | None = None,
         parameters: NoiseParameters | None = None,
         silent_detectors: NDArray[np.int64],
         unexplained_detectors: NDArray[np.int64],
@@ -135,6 +140,7 @@ class LearnedNoise:
             classes=classes,
             outliers=outliers,
             fit=fit,
+            drift=np.ones(len(faults)) if drift is None else np.where(faults < 0, 1.0, drift.factors[faults]),
             parameters=parameters,
             undetectable=np.flatnonzero(faults < 0),
             shared=_shared(structure),
@@ -146,6 +152,12 @@ class LearnedNoise:
     def notes(self) -> list[str]:
         """Returns what could not be learned, and what the structure does not explain, a line each."""
         found = self.fit.notes()
+        lowest, highest = self._drifts()
+        if (lowest, highest) != (1.0, 1.0):
+            found.append(
+                f"the noise drifts: errors are {lowest:.2f} to {highest:.2f} times as likely now as on average over "
+                f"the memory; these are the probabilities of now"
+            )
         if len(self.undetectable):
             found.append(f"errors that flip no detector: {len(self.undetectable)}; they keep their probability")
         if len(self.shared):
@@ -166,6 +178,10 @@ class LearnedNoise:
         if self.parameters is not None:
             found += self.parameters.unidentified
         return found
+
+    def _drifts(self) -> tuple[float, float]:
+        """The lowest and the highest."""
+        return (float(self.drift.min()), float(self.drift.max())) if len(self.drift) else (1.0, 1.0)
 
     def __str__(self) -> str:
         head = f"{self.method}, from {self.num_shots:,.0f} shots"
@@ -257,6 +273,7 @@ class LearnedNoise:
                 for one in self.outliers
             ],
             "fit": self.fit.to_json(),
+            "drift": {"lowest": self._drifts()[0], "highest": self._drifts()[1]},
             "parameters": None
             if self.parameters is None
             else {
@@ -275,7 +292,7 @@ class LearnedNoise:
 
 
 def class_means(
-    structure: FaultStructure, estimates: RateEstimates, classes: NDArray[np.int64]
+    structure: FaultStructure, estimates: RateEstimates, classes: NDArray[np.int64], drift: Drift
 ) -> tuple[ClassOfErrors, ...]:
     """Returns the mean of each class, with an interval from the scatter of the blocks of shots.
 
@@ -283,11 +300,13 @@ def class_means(
         structure: The faults.
         estimates: What the shots say of each.
         classes: int64 (F,): numbered from 0.
+        drift: How far rates have gone since.
     """
     size = np.bincount(classes)
-    mean = np.bincount(classes, weights=estimates.rates) / size
-    pulls = np.stack([np.bincount(classes, weights=row) / size for row in estimates.influences])
-    spread = _DEVIATIONS * np.sqrt(estimates.variance_of(pulls))
+    mean = np.bincount(classes, weights=estimates.rates * drift.factors) / size
+    pulls = np.stack([np.bincount(classes, weights=row * drift.factors) / size for row in estimates.influences])
+    further = mean * np.bincount(classes, weights=drift.deviations) / size
+    spread = _DEVIATIONS * np.hypot(np.sqrt(estimates.variance_of(pulls)), further)
     trials = size * estimates.effective_shots
     low = np.maximum(mean - spread, 0.0)
     high = np.maximum(mean + spread, 2 * _NONE_SEEN / trials)  # rates are twice probabilities

@@ -18,6 +18,7 @@ import stim
 from numpy.typing import NDArray
 
 from quell.decoders.noise_learning.closed_form import RateEstimates, closed_form
+from quell.decoders.noise_learning.drift import Drift
 from quell.decoders.noise_learning.event_files import Events, digests_of, event_portions
 from quell.decoders.noise_learning.fit_of_structure import fit_of
 from quell.decoders.noise_learning.learned_noise import LearnedNoise, class_means
@@ -41,7 +42,7 @@ from quell.whole_files import read_file, write_whole
 __all__ = ["METHODS", "NoiseLearner"]
 
 METHODS = ("closed-form", "likelihood", "pauli25")
-_VERSION = 1
+_VERSION = 2
 _PORTION_SHOTS = 16384
 _PORTION_BYTES = 1 << 26
 _PORTIONS_PER_HALF_LIFE = 16
@@ -62,7 +63,9 @@ class NoiseLearner:
             learn from each other as far as the shots bear out that they are alike. None: each error by itself.
             Or integers, one for each error of the model, flattened: those of one number learn from each other, and
             those below 0 are by themselves. Errors that flip the same detectors are one, and need one number.
-        memory: The half-life of what is learned, in shots: shots that are as long ago count half. None: all count.
+        memory: The half-life of what is learned, in shots: shots that are as long ago count half. Classes whose rates
+            drift meanwhile, further than chance, are followed to their present. None: all shots count, and
+            probabilities are means over all of them.
 
     Raises:
         InputError: An argument is outside its limits; or detectors have no coordinates and `classes` needs them.
@@ -107,7 +110,7 @@ class NoiseLearner:
             self._portion = max(1, min(self._portion, int(self.memory / _PORTIONS_PER_HALF_LIFE)))
         # All that shots change, replaced in one step: whoever interrupts finds it before or after.
         self._taken = TakenShots(
-            counts=ParityCounts(ParitySets.of(self._structure)),
+            counts=ParityCounts(ParitySets.of(self._structure), with_ages=self.memory is not None),
             pending=np.zeros((0, width), dtype=np.uint8),
             fired=np.zeros(width, dtype=np.uint8),
         )
@@ -227,14 +230,17 @@ class NoiseLearner:
 
             fitted = fit_rates(self._structure, counts, start=pooled.rates, around=pooled.rates)
             pooled = pooled_rates(self._structure, fitted, self._classes)
-        # Means of what is unbiased: the fit draws rates that are next to nothing up.
-        found = {"rates": pooled.rates, "intervals": pooled.intervals}
         if self._classes is None:
-            return found
+            return {"rates": pooled.rates, "intervals": pooled.intervals}
+        drift = Drift.of(self._structure, counts, estimates, self._classes[:, -1])
+        rates, intervals = pooled.rates * drift.factors, drift.widened(pooled.rates, pooled.intervals)
         return {
-            **found,
-            "classes": class_means(self._structure, estimates, self._classes[:, -1]),
-            "outliers": outliers_of(self._structure, estimates, self._classes, pooled.rates, pooled.intervals),
+            "rates": rates,
+            "intervals": intervals,
+            "drift": drift,
+            # Means of what is unbiased: the fit draws rates that are next to nothing up.
+            "classes": class_means(self._structure, estimates, self._classes[:, -1], drift),
+            "outliers": outliers_of(self._structure, estimates, self._classes, rates, intervals, drift),
         }
 
     @staticmethod
@@ -255,6 +261,8 @@ class NoiseLearner:
             "odd": taken.counts.odd,
             "shots": taken.counts.shots,
             "squares": np.array(taken.counts.squares),
+            "odd_ages": np.zeros(0) if taken.counts.odd_ages is None else taken.counts.odd_ages,
+            "ages": taken.counts.ages,
             "pending": taken.pending,
             "fired": taken.fired,
             "classes": np.zeros(0, dtype=np.int64) if self._classes is None else self._classes,
@@ -314,7 +322,15 @@ class NoiseLearner:
         learner.classes = description["classes"]
         learner._classes = None if learner.classes is None else arrays["classes"]
         counts, fired = learner._taken.counts, learner._taken.fired
-        for name, mine in (("odd", counts.odd), ("shots", counts.shots), ("fired", fired)):
+        mine_of: dict[str, NDArray[Any]] = {
+            "odd": counts.odd,
+            "shots": counts.shots,
+            "ages": counts.ages,
+            "fired": fired,
+        }
+        if counts.odd_ages is not None:
+            mine_of["odd_ages"] = counts.odd_ages
+        for name, mine in mine_of.items():
             if arrays[name].shape != mine.shape:
                 raise DataError(f"{name} has shape {arrays[name].shape}, expected {mine.shape}")
             mine[:] = arrays[name]

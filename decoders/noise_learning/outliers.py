@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quell.decoders.noise_learning.closed_form import RateEstimates
+from quell.decoders.noise_learning.drift import Drift
 from quell.decoders.noise_learning.fit_of_structure import deviations_limit
 from quell.decoders.noise_learning.structure import FaultStructure, probabilities_of
 
@@ -48,7 +49,12 @@ class Outlier:
 
 
 def outliers_of(
-    structure: FaultStructure, estimates: RateEstimates, classes: Ints, rates: Floats, intervals: Floats
+    structure: FaultStructure,
+    estimates: RateEstimates,
+    classes: Ints,
+    rates: Floats,
+    intervals: Floats,
+    drift: Drift | None = None,
 ) -> tuple[Outlier, ...]:
     """Returns what stands apart from its class by far more than chance, the furthest first.
 
@@ -61,6 +67,7 @@ def outliers_of(
         classes: int64 (F, levels): the narrowest first.
         rates: float64 (F,): what was learned.
         intervals: float64 (F, 2): what holds the rates with 95 %.
+        drift: How far rates have gone since.
 
     Examples:
         >>> import numpy as np, stim
@@ -77,13 +84,25 @@ def outliers_of(
         [(9,)]
     """
     numbers = np.arange(structure.num_faults)
-    found = _apart(_Units(structure, estimates, numbers, numbers, classes[:, 0]), structure, rates, intervals)
+    drift = Drift.none(structure.num_faults) if drift is None else drift
+    learned = _Learned(structure, rates, intervals, drift)
+    found = _apart(_Units(structure, estimates, numbers, numbers, classes[:, 0]), learned)
     if classes.shape[1] > 1:
         # What happened once does not make its like stand apart.
         others = np.setdiff1d(numbers, [fault for _, fault in found])
         units = _Units(structure, estimates, others, classes[others, 0], classes[others, -1])
-        found += _apart(units, structure, rates, intervals)
+        found += _apart(units, learned)
     return tuple(sorted((one for one, _ in found), key=lambda one: -abs(one.deviations)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Learned:
+    """What is known of each fault by now."""
+
+    structure: FaultStructure
+    rates: Floats
+    intervals: Floats
+    drift: Drift
 
 
 class _Units:
@@ -119,8 +138,8 @@ class _Units:
         return np.where(found[0] * found[1] > 0, nearer, 0.0)
 
 
-def _apart(units: _Units, structure: FaultStructure, rates: Floats, intervals: Floats) -> list[tuple[Outlier, int]]:
-    limit = deviations_limit(units.estimates.weights, 2 * structure.num_faults)
+def _apart(units: _Units, learned: _Learned) -> list[tuple[Outlier, int]]:
+    limit = deviations_limit(units.estimates.weights, 2 * learned.structure.num_faults)
     order = np.argsort(units.wider, kind="stable")
     found = []
     for members in np.split(order, np.flatnonzero(np.diff(units.wider[order])) + 1):
@@ -136,24 +155,24 @@ def _apart(units: _Units, structure: FaultStructure, rates: Floats, intervals: F
             taken.append((int(left[place]), float(deviations[place])))
             left = np.delete(left, place)
         mean = max(float(units.rates[left].sum() / units.size[left].sum()), 0.0)
-        found += [_outlier(units, structure, unit, apart, mean) for unit, apart in taken]
-    return [(_as_learned(one, fault, rates, intervals) if one.size == 1 else one, fault) for one, fault in found]
+        found += [_outlier(units, learned, unit, apart, mean) for unit, apart in taken]
+    return found
 
 
-def _outlier(units: _Units, structure: FaultStructure, unit: int, apart: float, mean: float) -> tuple[Outlier, int]:
-    size = float(units.size[unit])
-    fault, rate = int(units.first[unit]), units.rates[unit] / size
-    spread = _DEVIATIONS * np.sqrt(units.estimates.variance_of(units.pulls[:, unit : unit + 1] / size)[0])
-    low, middle, high, others = _probabilities(rate - spread, rate, rate + spread, mean)
+def _outlier(units: _Units, learned: _Learned, unit: int, apart: float, mean: float) -> tuple[Outlier, int]:
+    structure, drift = learned.structure, learned.drift
+    size, fault = float(units.size[unit]), int(units.first[unit])
+    if size == 1:
+        rate, (low, high) = learned.rates[fault], learned.intervals[fault]
+    else:
+        rate = units.rates[unit] / size * drift.factors[fault]
+        spread = np.sqrt(units.estimates.variance_of(units.pulls[:, unit : unit + 1] / size)[0])
+        spread = _DEVIATIONS * np.hypot(spread * drift.factors[fault], rate * drift.deviations[fault])
+        low, high = rate - spread, rate + spread
+    low, middle, high, others = _probabilities(low, rate, high, mean * drift.factors[fault])
     such_as = tuple(int(d) for d in structure.detectors[fault] if d >= 0)
     coordinates = tuple(tuple(structure.coordinates.get(d, [])) for d in such_as)
     return Outlier(such_as, coordinates, int(size), middle, (low, high), others, apart), fault
-
-
-def _as_learned(one: Outlier, fault: int, rates: Floats, intervals: Floats) -> Outlier:
-    """A single error with what was learned of it."""
-    low, middle, high = _probabilities(intervals[fault, 0], rates[fault], intervals[fault, 1])
-    return dataclasses.replace(one, probability=middle, interval=(low, high))
 
 
 def _probabilities(*rates: float) -> list[float]:

@@ -83,11 +83,15 @@ class ParityCounts:
     Args:
         sets: Which.
         num_blocks: B, at least 2.
+        with_ages: Whether to keep how long ago shots were, too.
 
     Attributes:
         odd: float64 (B, A): shots in which a set had an odd number of events.
         shots: float64 (B,): all shots. Forgotten shots count less in both.
         squares: The sum of the squares of what the shots count.
+        odd_ages: float64 (B, A): the ages, in shots, of those in which a set had an odd number of events, added up;
+            None if ages are not kept.
+        ages: float64 (B, 2): those of all shots, and their squares. Forgotten shots count less in both.
 
     Examples:
         >>> import numpy as np, stim
@@ -100,11 +104,13 @@ class ParityCounts:
         ([3.0, 2.0, 1.0], 3.0)
     """
 
-    def __init__(self, sets: ParitySets, num_blocks: int = NUM_BLOCKS) -> None:
+    def __init__(self, sets: ParitySets, num_blocks: int = NUM_BLOCKS, *, with_ages: bool = False) -> None:
         self.sets = sets
         self.odd = np.zeros((num_blocks, len(sets.sets)), dtype=np.float64)
         self.shots = np.zeros(num_blocks, dtype=np.float64)
         self.squares = 0.0
+        self.odd_ages = np.zeros_like(self.odd) if with_ages else None
+        self.ages = np.zeros((num_blocks, 2), dtype=np.float64)
 
     @property
     def num_shots(self) -> float:
@@ -117,7 +123,7 @@ class ParityCounts:
         return self.num_shots**2 / self.squares if self.squares else 0.0
 
     def add(self, events: NDArray[np.uint8]) -> None:
-        """Adds shots.
+        """Adds shots. Where ages are kept, all of them are as old as the one in their middle.
 
         Args:
             events: uint8 (shots, ceil(D/8)): detection events, bit-packed in little-endian order.
@@ -134,22 +140,44 @@ class ParityCounts:
         # A word of shots costs as much as one shot, so pieces are no smaller once all blocks have some.
         least = _SHOTS_IN_A_WORD if float(self.shots.min()) >= _SHOTS_IN_A_WORD else 1
         piece = max(least, min(_SHOTS_AT_A_TIME, math.ceil(len(events) / blocks)))
+        age = len(events) / 2
         for start in range(0, len(events), piece):
             part = events[start : start + piece]
             block = int(np.argmin(self.shots))
-            count_odd(_columns(part, self.sets.num_detectors), self.sets.sets, self.odd[block])
+            odd = self.odd[block] if self.odd_ages is None else np.zeros_like(self.odd[block])
+            count_odd(_columns(part, self.sets.num_detectors), self.sets.sets, odd)
             self.shots[block] += len(part)
             self.squares += len(part)
+            if self.odd_ages is not None:
+                self.odd[block] += odd
+                self.odd_ages[block] += age * odd
+                self.ages[block] += len(part) * np.array([age, age**2])
 
-    def decay(self, factor: float) -> None:
-        """Makes all shots so far count less.
+    def decay(self, factor: float, num_shots: int = 0) -> None:
+        """Makes all shots so far count less, and older.
 
         Args:
             factor: From 0 to 1.
+            num_shots: How many come after them.
         """
+        if self.odd_ages is not None:
+            self.odd_ages += num_shots * self.odd
+            self.odd_ages *= factor
+            self.ages[:, 1] += num_shots * (2 * self.ages[:, 0] + num_shots * self.shots)
+            self.ages[:, 0] += num_shots * self.shots
+            self.ages *= factor
         self.odd *= factor
         self.shots *= factor
         self.squares *= factor**2
+
+    def copy(self) -> "ParityCounts":
+        """Returns counts that may be added to, and leave these as they are."""
+        found = ParityCounts(self.sets, len(self.shots), with_ages=self.odd_ages is not None)
+        found.odd[:], found.shots[:], found.squares = self.odd, self.shots, self.squares
+        found.ages[:] = self.ages
+        if found.odd_ages is not None and self.odd_ages is not None:
+            found.odd_ages[:] = self.odd_ages
+        return found
 
 
 def _columns(events: NDArray[np.uint8], num_detectors: int) -> NDArray[np.uint64]:

@@ -40,13 +40,13 @@ class TakenShots:
         """Returns the counts with the pending shots, which stay pending."""
         if not len(self.pending):
             return self.counts
-        counts = _copy_of(self.counts)
-        _add(counts, self.pending, self.fading(memory))
+        counts = self.counts.copy()
+        _add(counts, self.pending, memory)
         return counts
 
     def forgotten(self, keep: float, memory: float | None) -> "TakenShots":
         """Returns the state in which all shots so far count less; with 0, they are as if they had not been."""
-        counts = _copy_of(self.counted(memory))
+        counts = self.counted(memory).copy()
         counts.decay(keep)
         state = dataclasses.replace(self, counts=counts, pending=self.pending[:0])
         return state if keep else dataclasses.replace(state, fired=np.zeros_like(self.fired), files=frozenset())
@@ -86,8 +86,8 @@ class Intake:
             wanted = self._portion - len(pending)
             pending = np.concatenate([pending, events[start : start + wanted]])
             start += wanted
-            counts = _copy_of(counts) if counts is self._given else counts
-            _add(counts, pending, 1.0 if self._memory is None else 0.5 ** (len(pending) / self._memory))
+            counts = counts.copy() if counts is self._given else counts
+            _add(counts, pending, self._memory)
             pending = pending[:0]
         self._state = dataclasses.replace(
             state,
@@ -102,14 +102,8 @@ class Intake:
         return dataclasses.replace(self._state, files=self._state.files | files)
 
 
-def _copy_of(counts: ParityCounts) -> ParityCounts:
-    copy = ParityCounts(counts.sets, len(counts.shots))
-    copy.odd[:], copy.shots[:], copy.squares = counts.odd, counts.shots, counts.squares
-    return copy
-
-
-def _add(counts: ParityCounts, events: NDArray[np.uint8], fading: float) -> None:
-    """Adds shots to counts, which fade first."""
-    if fading < 1:
-        counts.decay(fading)
+def _add(counts: ParityCounts, events: NDArray[np.uint8], memory: float | None) -> None:
+    """Adds shots to counts, which fade first, by a half-life in shots."""
+    if memory is not None:
+        counts.decay(0.5 ** (len(events) / memory), len(events))
     counts.add(events)

@@ -325,7 +325,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
         arrays = {name: file[name] for name in file.files}
     for name, value, message in (
         ("odd", arrays["odd"] + 1, "another hash"),
-        ("description", np.array(str(arrays["description"]).replace('"version": 1', '"version": 2')), "has version 2"),
+        ("description", np.array(str(arrays["description"]).replace('"version": 2', '"version": 3')), "has version 3"),
         ("description", np.array(str(arrays["description"]).replace("closed-form", "likelihood")), "another hash"),
         ("description", np.array("[]"), "no whole state"),
         ("odd", np.array([None]), "no whole state"),

@@ -1,0 +1,172 @@
+"""How far rates are now from their means over the learner's memory.
+
+What is remembered is as old as the memory is long, and noise that drifts has gone on since. A straight line through
+each parity over time ends at its present; where that differs from the mean by more than chance, rates follow, all those
+of a class together, and intervals are as much wider as that is uncertain. How much classes drift is learned from all of
+them (empirical Bayes), so that noise that stands still costs next to nothing.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quell.decoders.noise_learning.closed_form import RateEstimates, closed_form
+from quell.decoders.noise_learning.parity_counts import ParityCounts
+from quell.decoders.noise_learning.structure import FaultStructure
+
+__all__ = ["Drift"]
+
+Floats = NDArray[np.float64]
+
+# How far classes may drift: standard deviations, of the change over the mean.
+_SCATTERS = np.concatenate([[0.0], np.geomspace(0.003, 1.0, 30)])
+_BORNE_OUT = 3.0  # by how much the log-likelihood must be higher with a drift than without
+_LEAST_SPREAD = 0.1  # of ages, over their mean: with less there is no line
+_VAGUE = 0.2  # standard error of a change, above which a class says nothing
+_LOWEST = -0.9  # change
+_CURVED = 0.5  # of what a straight line says: its standard error, so that no drift and twice as much are likely enough
+_DEVIATIONS = 1.96  # of 95 %
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drift:
+    """How far each rate has gone.
+
+    Attributes:
+        logs: float64 (F,): the logarithm of the rate now, over that of its mean.
+        deviations: float64 (F,): their standard errors; 0 where no drift is borne out.
+    """
+
+    logs: Floats
+    deviations: Floats
+
+    @classmethod
+    def none(cls, num_faults: int) -> "Drift":
+        """Returns that of noise that stands still."""
+        return cls(np.zeros(num_faults), np.zeros(num_faults))
+
+    @classmethod
+    def of(
+        cls, structure: FaultStructure, counts: ParityCounts, estimates: RateEstimates, classes: NDArray[np.int64]
+    ) -> "Drift":
+        """Finds by how much rates have gone, those of a class together.
+
+        Args:
+            structure: The faults.
+            counts: With ages.
+            estimates: What they say on average.
+            classes: int64 (F,): numbered from 0.
+
+        Examples:
+            Two rates that double; of what is remembered, half is from the last 60,000 shots.
+
+            >>> import numpy as np, stim
+            >>> from quell.decoders.noise_learning.closed_form import closed_form
+            >>> from quell.decoders.noise_learning.drift import Drift
+            >>> from quell.decoders.noise_learning.parity_counts import ParityCounts, ParitySets
+            >>> from quell.decoders.noise_learning.structure import FaultStructure, probabilities_of
+            >>> structure = FaultStructure.of(stim.DetectorErrorModel("error(.1) D0 \\n error(.1) D1"))
+            >>> counts = ParityCounts(ParitySets.of(structure), with_ages=True)
+            >>> rng = np.random.default_rng(1)
+            >>> for p in np.linspace(0.04, 0.08, 200):
+            ...     counts.decay(0.5 ** (1_000 / 60_000), 1_000)
+            ...     counts.add(np.packbits(rng.random((1_000, 2)) < p, axis=1, bitorder="little"))
+            >>> estimates = closed_form(structure, counts)
+            >>> drift = Drift.of(structure, counts, estimates, np.zeros(2, dtype=np.int64))
+            >>> for rates in (estimates.rates, estimates.rates * drift.factors):
+            ...     print(probabilities_of(rates).round(2).tolist())
+            [0.07, 0.07]
+            [0.08, 0.08]
+        """
+        if not _has_a_line(counts):
+            return cls.none(structure.num_faults)
+        met = _Changes.of(estimates, closed_form(structure, counts, now=True), classes)
+        found, variances = met.drawn_together()
+        found = np.maximum(found, _LOWEST)
+        deviations = np.sqrt(variances + (_CURVED * found) ** 2) / (1 + found)
+        return cls(np.log1p(found)[classes], deviations[classes])
+
+    @property
+    def factors(self) -> Floats:
+        """float64 (F,): by which rates are higher now than on average."""
+        return np.exp(self.logs)
+
+    def widened(self, rates: Floats, intervals: Floats) -> Floats:
+        """Returns intervals, (F, 2), of rates (F,) that have gone on, from those of their means."""
+        if not self.deviations.any():
+            return intervals
+        with np.errstate(divide="ignore"):
+            ends = np.log(np.maximum(intervals, 0.0) / rates[:, None])
+        widths = np.sqrt(ends**2 + (_DEVIATIONS * self.deviations[:, None]) ** 2)
+        return np.asarray((rates * self.factors)[:, None] * np.exp(np.copysign(widths, ends)), dtype=np.float64)
+
+
+def _has_a_line(counts: ParityCounts) -> bool:
+    """Whether the shots are from times enough apart."""
+    if counts.odd_ages is None or not counts.num_shots:
+        return False
+    mean, square = counts.ages.sum(axis=0) / counts.num_shots
+    return bool(square - mean**2 > (_LEAST_SPREAD * mean) ** 2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Changes:
+    """By what share the rates of classes are higher now than on average, as far as something is known of them.
+
+    Attributes:
+        known: bool (C,).
+        changes: float64 (K,), of those that are known.
+        variances: float64 (K,), if nothing has changed.
+        variance_of_mean: That of any mean of them, by weights, float64 (K,); classes share their shots.
+    """
+
+    known: NDArray[np.bool_]
+    changes: Floats
+    variances: Floats
+    variance_of_mean: Callable[[Floats], float]
+
+    @classmethod
+    def of(cls, estimates: RateEstimates, now: RateEstimates, classes: NDArray[np.int64]) -> "_Changes":
+        def summed(values: Floats) -> Floats:
+            return np.bincount(classes, weights=values).astype(np.float64)
+
+        mean, present = summed(estimates.rates), summed(now.rates)
+        known = mean > 0
+        mean = np.where(known, mean, 1.0)
+        pulls = np.stack([summed(row) / mean for row in now.influences - estimates.influences])
+        variances = estimates.variance_of(pulls)
+        known &= (variances < _VAGUE**2) & (variances > 0)
+
+        def variance_of_mean(weights: Floats) -> float:
+            return float(estimates.variance_of((pulls[:, known] @ weights)[:, None])[0])
+
+        return cls(known, (present / mean - 1)[known], variances[known], variance_of_mean)
+
+    def drawn_together(self) -> tuple[Floats, Floats]:
+        """What classes have changed by, (C,), and its variance: each drawn to the mean of all, as far as chance goes.
+
+        Zeros where no change at all is nearly as likely.
+        """
+        still = np.zeros(len(self.known))
+        if not self.known.any():
+            return still, still
+        likelihoods, means = zip(*(self._likelihood(scatter) for scatter in _SCATTERS), strict=True)
+        best = int(np.argmax(likelihoods))
+        none = -0.5 * float((np.log(self.variances) + self.changes**2 / self.variances).sum())
+        if likelihoods[best] < none + _BORNE_OUT:
+            return still, still
+        scatter, mean = float(_SCATTERS[best]), means[best]
+        share, weights = np.zeros(len(self.known)), 1 / (scatter**2 + self.variances)
+        share[self.known] = scatter**2 * weights
+        own = np.zeros(len(self.known))
+        own[self.known] = self.changes
+        uncertain = (1 - share) * scatter**2 + (1 - share) ** 2 * self.variance_of_mean(weights / weights.sum())
+        return share * own + (1 - share) * mean, uncertain
+
+    def _likelihood(self, scatter: float) -> tuple[float, float]:
+        """The log-likelihood of a scatter of the true changes around the mean that goes with it, and the mean."""
+        total = scatter**2 + self.variances
+        mean = float((self.changes / total).sum() / (1 / total).sum())
+        return -0.5 * float((np.log(total) + (self.changes - mean) ** 2 / total).sum()), mean
