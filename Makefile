@@ -23,9 +23,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 demo: .venv
 	$(BIN)/quell demo
 
-# On two cores at once, and then one by one what starts processes, stops them, or looks at the clock.
+# On two cores at once, with a thread each, and then one by one what starts processes, stops them, or looks at the clock.
 test: .venv/.test-ready
-	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
 lint: .venv/.test-ready
