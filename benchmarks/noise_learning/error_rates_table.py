@@ -6,7 +6,7 @@ import math
 import sys
 from pathlib import Path
 
-from error_rates import CLAIMED, DECIDED_HALF_WIDTH, ERRORS, FLOOR, HALF_WIDTH, LIMITS, Results, Sums
+from error_rates import CLAIMED, DECIDED_HALF_WIDTH, DECODERS, ERRORS, FLOOR, HALF_WIDTH, LIMITS, Results, Sums
 from points import GUESS, NOISES, Point
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -20,7 +20,8 @@ _FEW = 100  # errors, below which a ratio says too little to be shown
 
 
 def write(points: list[Point], results: Results) -> None:
-    rows, below, waiting = [], [], []
+    rows, below = [], []
+    waiting: dict[str, list[str]] = collections.defaultdict(list)  # error rates and decoders, by noise and distance
     met: dict[str, collections.Counter[bool | None]] = {arm: collections.Counter() for arm in CLAIMED}
     unfinished = 0
     for point in sorted(points, key=lambda point: (NOISES.index(point.noise), point)):
@@ -30,7 +31,7 @@ def write(points: list[Point], results: Results) -> None:
                 below.append(f"{name}: below {sums.rate()[1][1]:.1g}")
                 continue
             if not sums.is_screened() or sums.true[1] < _FEW:
-                waiting.append(name)
+                waiting[f"{point.noise} d={point.distance}"].append(f"p={point.p:g} {decoder}")
                 continue
             unfinished += not sums.done()
             for arm in CLAIMED:
@@ -52,17 +53,20 @@ def write(points: list[Point], results: Results) -> None:
             f"at {found[False]}, the limit inside the interval at {found[None]};"
             for arm, found in met.items()
         ),
-        f"- unfinished: {unfinished}; not begun: {len(waiting)}; below the floor and left out: {len(below)}.",
+        f"- unfinished: {unfinished}; not begun: {sum(map(len, waiting.values()))}; below the floor and left out: "
+        f"{len(below)}.",
         "",
         "| " + " | ".join(HEADER) + " |",
         "|" + "---|" * len(HEADER),
         *("| " + " | ".join(map(str, row)) + " |" for row in rows),
     ]
     lines += ["", f"## Below {FLOOR:g}", "", "; ".join(below) + "."] if below else []
-    lines += ["", "## Not begun", "", "; ".join(waiting) + "."] if waiting else []
+    whole = len({point.p for point in points}) * len(DECODERS)
+    left = [name if len(found) == whole else f"{name}: {', '.join(found)}" for name, found in waiting.items()]
+    lines += ["", "## Not begun", "", "; ".join(left) + "."] if left else []
     text = "\n".join(lines) + "\n"
     Path(__file__).with_name("error_rates.md").write_text(text)
-    print(text)
+    print("\n".join(lines[: lines.index("| " + " | ".join(HEADER) + " |")]))
 
 
 def cells(sums: Sums) -> list[str]:
