@@ -83,7 +83,7 @@ def run(point: Point) -> dict[str, Any]:
             for name in CLASSES:
                 pooled = pooled_rates(structure, estimates, classes[name])
                 if classes[name] is not None:
-                    drift = Drift.of(structure, counts, estimates, classes[name][:, -1])
+                    drift = Drift.of(structure, counts, estimates, classes[name][:, -1], pooled.rates)
                     intervals = drift.widened(pooled.rates, pooled.intervals)
                     pooled = dataclasses.replace(pooled, rates=pooled.rates * drift.factors, intervals=intervals)
                 found.setdefault(f"{name} {num_shots}", []).append(summary(pooled, true, structure.sizes))

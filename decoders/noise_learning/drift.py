@@ -22,10 +22,10 @@ Floats = NDArray[np.float64]
 
 # How far classes may drift: standard deviations, of the change over the mean.
 _SCATTERS = np.concatenate([[0.0], np.geomspace(0.003, 1.0, 30)])
-_BORNE_OUT = 3.0  # by how much the log-likelihood must be higher with a drift than without
-_LEAST_SPREAD = 0.1  # of ages, over their mean: with less there is no line
+_BORNE_OUT = 8.0  # by how much the log-likelihood must be higher with a drift than without
+_FEWEST_BLOCKS = 12  # of shots, behind the end of a line
 _VAGUE = 0.2  # standard error of a change, above which a class says nothing
-_LOWEST = -0.9  # change
+_LARGE = 2.0  # times the median of its class: what is larger counts as if it were not
 _CURVED = 0.5  # of what a straight line says: its standard error, so that no drift and twice as much are likely enough
 _DEVIATIONS = 1.96  # of 95 %
 
@@ -35,11 +35,11 @@ class Drift:
     """How far each rate has gone.
 
     Attributes:
-        logs: float64 (F,): the logarithm of the rate now, over that of its mean.
+        changes: float64 (F,): by what share of its mean each rate is higher now, along a straight line.
         deviations: float64 (F,): their standard errors; 0 where no drift is borne out.
     """
 
-    logs: Floats
+    changes: Floats
     deviations: Floats
 
     @classmethod
@@ -49,7 +49,12 @@ class Drift:
 
     @classmethod
     def of(
-        cls, structure: FaultStructure, counts: ParityCounts, estimates: RateEstimates, classes: NDArray[np.int64]
+        cls,
+        structure: FaultStructure,
+        counts: ParityCounts,
+        estimates: RateEstimates,
+        classes: NDArray[np.int64],
+        rates: Floats,
     ) -> "Drift":
         """Finds by how much rates have gone, those of a class together.
 
@@ -58,6 +63,7 @@ class Drift:
             counts: With ages.
             estimates: What they say on average.
             classes: int64 (F,): numbered from 0.
+            rates: float64 (F,): what was learned. One that is much larger than its like does not take them along.
 
         Examples:
             Two rates that double; of what is remembered, half is from the last 60,000 shots.
@@ -74,7 +80,7 @@ class Drift:
             ...     counts.decay(0.5 ** (1_000 / 60_000), 1_000)
             ...     counts.add(np.packbits(rng.random((1_000, 2)) < p, axis=1, bitorder="little"))
             >>> estimates = closed_form(structure, counts)
-            >>> drift = Drift.of(structure, counts, estimates, np.zeros(2, dtype=np.int64))
+            >>> drift = Drift.of(structure, counts, estimates, np.zeros(2, dtype=np.int64), estimates.rates)
             >>> for rates in (estimates.rates, estimates.rates * drift.factors):
             ...     print(probabilities_of(rates).round(2).tolist())
             [0.07, 0.07]
@@ -82,16 +88,22 @@ class Drift:
         """
         if not _has_a_line(counts):
             return cls.none(structure.num_faults)
-        met = _Changes.of(estimates, closed_form(structure, counts, now=True), classes)
-        found, variances = met.drawn_together()
-        found = np.maximum(found, _LOWEST)
-        deviations = np.sqrt(variances + (_CURVED * found) ** 2) / (1 + found)
-        return cls(np.log1p(found)[classes], deviations[classes])
+        large = rates / np.maximum(_LARGE * _medians(rates, classes), 1e-300)
+        weights = 1 / np.maximum(large, 1.0)
+        met = _Changes.of(estimates, closed_form(structure, counts, now=True), classes, weights)
+        changes, variances = met.drawn_together()
+        return cls(changes[classes], np.sqrt(variances + (_CURVED * changes) ** 2)[classes])
 
     @property
     def factors(self) -> Floats:
         """float64 (F,): by which rates are higher now than on average."""
-        return np.exp(self.logs)
+        return _factors(self.changes)
+
+    @property
+    def factor_ends(self) -> Floats:
+        """float64 (F, 2): what holds the factors with 95 %."""
+        spreads = _DEVIATIONS * self.deviations
+        return np.stack([_factors(self.changes - spreads), _factors(self.changes + spreads)], axis=1)
 
     def widened(self, rates: Floats, intervals: Floats) -> Floats:
         """Returns intervals, (F, 2), of rates (F,) that have gone on, from those of their means."""
@@ -99,16 +111,33 @@ class Drift:
             return intervals
         with np.errstate(divide="ignore"):
             ends = np.log(np.maximum(intervals, 0.0) / rates[:, None])
-        widths = np.sqrt(ends**2 + (_DEVIATIONS * self.deviations[:, None]) ** 2)
-        return np.asarray((rates * self.factors)[:, None] * np.exp(np.copysign(widths, ends)), dtype=np.float64)
+        further = np.log(self.factor_ends / self.factors[:, None])
+        widths = np.copysign(np.hypot(ends, further), further)
+        return np.asarray((rates * self.factors)[:, None] * np.exp(widths), dtype=np.float64)
+
+
+def _factors(changes: Floats) -> Floats:
+    """What rates are multiplied by: those that fall as if their inverses rose in straight lines, never to nothing."""
+    return np.where(changes >= 0, 1 + changes, 1 / (1 + np.abs(changes)))
+
+
+def _medians(rates: Floats, classes: NDArray[np.int64]) -> Floats:
+    """float64 (F,): the median of each fault's class."""
+    order = np.lexsort((rates, classes))
+    members = np.bincount(classes)
+    ends = np.cumsum(members)
+    return np.asarray(rates[order][ends - members + (members - 1) // 2][classes], dtype=np.float64)
 
 
 def _has_a_line(counts: ParityCounts) -> bool:
-    """Whether the shots are from times enough apart."""
+    """Whether the end of a line is that of many blocks, so that their scatter says how sure it is."""
     if counts.odd_ages is None or not counts.num_shots:
         return False
     mean, square = counts.ages.sum(axis=0) / counts.num_shots
-    return bool(square - mean**2 > (_LEAST_SPREAD * mean) ** 2)
+    if square - mean**2 <= 1e-9 * square:
+        return False
+    shares = (square * counts.shots - mean * counts.ages[:, 0]) / (square - mean**2) / counts.num_shots
+    return bool((shares**2).sum() < 1 / _FEWEST_BLOCKS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,9 +157,11 @@ class _Changes:
     variance_of_mean: Callable[[Floats], float]
 
     @classmethod
-    def of(cls, estimates: RateEstimates, now: RateEstimates, classes: NDArray[np.int64]) -> "_Changes":
+    def of(
+        cls, estimates: RateEstimates, now: RateEstimates, classes: NDArray[np.int64], weights: Floats
+    ) -> "_Changes":
         def summed(values: Floats) -> Floats:
-            return np.bincount(classes, weights=values).astype(np.float64)
+            return np.bincount(classes, weights=weights * values).astype(np.float64)
 
         mean, present = summed(estimates.rates), summed(now.rates)
         known = mean > 0
@@ -154,8 +185,10 @@ class _Changes:
             return still, still
         likelihoods, means = zip(*(self._likelihood(scatter) for scatter in _SCATTERS), strict=True)
         best = int(np.argmax(likelihoods))
-        none = -0.5 * float((np.log(self.variances) + self.changes**2 / self.variances).sum())
-        if likelihoods[best] < none + _BORNE_OUT:
+        # That the mean is not 0, and that classes scatter around it.
+        equal = (1 / self.variances) / (1 / self.variances).sum()
+        gain = means[0] ** 2 / self.variance_of_mean(equal) / 2 + likelihoods[best] - likelihoods[0]
+        if gain < _BORNE_OUT:
             return still, still
         scatter, mean = float(_SCATTERS[best]), means[best]
         share, weights = np.zeros(len(self.known)), 1 / (scatter**2 + self.variances)

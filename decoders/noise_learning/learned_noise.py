@@ -181,7 +181,8 @@ class LearnedNoise:
 
     def _drifts(self) -> tuple[float, float]:
         """The lowest and the highest."""
-        return (float(self.drift.min()), float(self.drift.max())) if len(self.drift) else (1.0, 1.0)
+        drift = np.delete(self.drift, self.undetectable)
+        return (float(drift.min()), float(drift.max())) if len(drift) else (1.0, 1.0)
 
     def __str__(self) -> str:
         head = f"{self.method}, from {self.num_shots:,.0f} shots"
@@ -305,11 +306,13 @@ def class_means(
     size = np.bincount(classes)
     mean = np.bincount(classes, weights=estimates.rates * drift.factors) / size
     pulls = np.stack([np.bincount(classes, weights=row * drift.factors) / size for row in estimates.influences])
-    further = mean * np.bincount(classes, weights=drift.deviations) / size
-    spread = _DEVIATIONS * np.hypot(np.sqrt(estimates.variance_of(pulls)), further)
+    spread = _DEVIATIONS * np.sqrt(estimates.variance_of(pulls))
+    # Up and down, by how much the factors may be off.
+    ends = np.abs(drift.factor_ends - drift.factors[:, None]).T * estimates.rates
+    below, above = (np.bincount(classes, weights=each) / size for each in ends)
     trials = size * estimates.effective_shots
-    low = np.maximum(mean - spread, 0.0)
-    high = np.maximum(mean + spread, 2 * _NONE_SEEN / trials)  # rates are twice probabilities
+    low = np.maximum(mean - np.hypot(spread, below), 0.0)
+    high = np.maximum(mean + np.hypot(spread, above), 2 * _NONE_SEEN / trials)  # rates are twice probabilities
     given = np.bincount(classes, weights=structure.nominal) / size
     first = np.unique(classes, return_index=True)[1]
     order = np.argsort(-size * mean, kind="stable")

@@ -232,7 +232,7 @@ class NoiseLearner:
             pooled = pooled_rates(self._structure, fitted, self._classes)
         if self._classes is None:
             return {"rates": pooled.rates, "intervals": pooled.intervals}
-        drift = Drift.of(self._structure, counts, estimates, self._classes[:, -1])
+        drift = Drift.of(self._structure, counts, estimates, self._classes[:, -1], pooled.rates)
         rates, intervals = pooled.rates * drift.factors, drift.widened(pooled.rates, pooled.intervals)
         return {
             "rates": rates,

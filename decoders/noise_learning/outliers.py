@@ -167,8 +167,9 @@ def _outlier(units: _Units, learned: _Learned, unit: int, apart: float, mean: fl
     else:
         rate = units.rates[unit] / size * drift.factors[fault]
         spread = np.sqrt(units.estimates.variance_of(units.pulls[:, unit : unit + 1] / size)[0])
-        spread = _DEVIATIONS * np.hypot(spread * drift.factors[fault], rate * drift.deviations[fault])
-        low, high = rate - spread, rate + spread
+        spread *= _DEVIATIONS * drift.factors[fault]
+        below, above = np.abs(drift.factor_ends[fault] / drift.factors[fault] - 1) * rate
+        low, high = rate - np.hypot(spread, below), rate + np.hypot(spread, above)
     low, middle, high, others = _probabilities(low, rate, high, mean * drift.factors[fault])
     such_as = tuple(int(d) for d in structure.detectors[fault] if d >= 0)
     coordinates = tuple(tuple(structure.coordinates.get(d, [])) for d in such_as)

@@ -117,7 +117,7 @@ def test_rates_that_change_are_followed(first: float, last: float) -> None:
     # Without, 30 to 40 % are.
     assert covered(learner, last) > 0.85
     total = float(FaultStructure.of(memory(last)).nominal.sum())
-    assert float(FaultStructure.of(found.dem).nominal.sum()) == pytest.approx(total, rel=0.05)
+    assert float(FaultStructure.of(found.dem).nominal.sum()) == pytest.approx(total, rel=0.1)
     [note] = [note for note in found.notes() if "drifts" in note]
     assert "times as likely now as on average over the memory" in note
     assert found.to_json()["drift"]["highest"] == found.drift.max()
@@ -147,7 +147,7 @@ def test_a_line_needs_shots_of_different_ages() -> None:
     counts.decay(0.5, 6_400)
     counts.add(packed(np.random.default_rng(2).random((6_400, 2)) < 0.1))
     estimates = closed_form(PAIR, counts)
-    drift = Drift.of(PAIR, counts, estimates, np.zeros(1, dtype=np.int64))
+    drift = Drift.of(PAIR, counts, estimates, np.zeros(1, dtype=np.int64), estimates.rates)
     assert drift.factors.tolist() == [1.0]
     assert drift.widened(np.array([0.2]), np.array([[0.1, 0.3]])) == pytest.approx(np.array([[0.1, 0.3]]))
     without = ParityCounts(ParitySets.of(PAIR))
@@ -156,11 +156,80 @@ def test_a_line_needs_shots_of_different_ages() -> None:
         closed_form(PAIR, without, now=True)
 
 
-def test_intervals_get_wider_and_stay_above_zero() -> None:
-    drift = Drift(np.log([1.5, 0.5]), np.array([0.3, 0.3]))
-    rates, intervals = np.array([0.1, 0.1]), np.array([[0.08, 0.13], [0.0, 0.2]])
+def test_intervals_get_wider_and_hold_no_drift_and_twice_as_much() -> None:
+    changes = np.array([0.3, -0.3, 3.0, -0.9, -5.0])
+    drift = Drift(changes, np.abs(changes) / 2)
+    assert drift.factors == pytest.approx([1.3, 1 / 1.3, 4.0, 1 / 1.9, 1 / 6])
+    # 1.96 halves of the change on either side.
+    assert (np.abs(drift.factor_ends[:, 0] - [1.0, 1 / 1.6, 1.0, 1 / 2.8, 1 / 11]) < 0.07).all()
+    assert (np.abs(drift.factor_ends[:, 1] - [1.6, 1.0, 7.0, 1.0, 1.0]) < 0.1).all()
+    rates, intervals = np.full(5, 0.1), np.tile([0.08, 0.13], (5, 1))
     found = drift.widened(rates, intervals)
-    assert (found[0] < [0.08 * 1.5, np.inf]).all()
-    assert found[0, 1] > 0.13 * 1.5
-    assert found[1, 0] == 0.0
-    assert found[1, 1] == pytest.approx(0.05 * np.exp(np.hypot(np.log(2), 1.96 * 0.3)))
+    assert (found[:, 0] < np.minimum(0.08 * drift.factors, 0.1 * drift.factor_ends[:, 0])).all()
+    assert (found[:, 1] > np.maximum(0.13 * drift.factors, 0.1 * drift.factor_ends[:, 1])).all()
+    assert (found[:, 1] < 0.25).sum() == 4
+    assert (Drift(changes, np.abs(changes)).widened(rates, np.tile([0.0, 0.2], (5, 1)))[:, 0] == 0).all()
+
+
+def repetition(p: float) -> stim.Circuit:
+    return stim.Circuit.generated(
+        "repetition_code:memory",
+        distance=5,
+        rounds=5,
+        after_clifford_depolarization=p,
+        before_measure_flip_probability=p,
+    )
+
+
+def events(p: float, number: int, seed: int) -> NDArray[np.bool_]:
+    return repetition(p).compile_detector_sampler(seed=seed).sample(number)
+
+
+def test_the_first_shots_make_no_line() -> None:
+    """Pending shots are in few blocks, whose scatter says nothing of the end of a line that they hold alone."""
+    for seed in range(20):
+        for number in (3_157, 3_189, 3_325, 6_300):
+            learner = NoiseLearner(repetition(0.005), memory=50_000)
+            learner.update(events(0.005, number, seed))
+            assert (learner.estimate().drift == 1).all()
+
+
+def test_a_fall_is_followed_and_nothing_comes_to_nothing() -> None:
+    """Errors of a tenth, each half a half-life; beside a learner that does not follow."""
+    learner = NoiseLearner(repetition(0.01), memory=HALF_LIFE)
+    learner.update(events(0.02, 6 * HALF_LIFE, seed=1))
+    true = FaultStructure.of(repetition(0.002))
+    expected = probabilities_of(true.nominal)[true.errors_faults]
+    for seed in range(8):
+        learner.update(events(0.002, HALF_LIFE // 2, seed=2 + seed))
+        found = learner.estimate()
+        error = np.log(found.probabilities / expected)
+        lagging = np.log(found.probabilities / found.drift / expected)
+        assert np.sqrt((error**2).mean()) < np.sqrt((lagging**2).mean())
+        assert (found.intervals[:, 1] < 0.1).all()
+    assert np.sqrt((error**2).mean()) < 0.4
+
+
+def test_one_that_drifts_does_not_take_its_class_along() -> None:
+    def model(bad: float) -> stim.DetectorErrorModel:
+        return stim.DetectorErrorModel("\n".join(f"error({0.002 if d else bad}) D{d}" for d in range(10)))
+
+    learner = NoiseLearner(model(0.002), memory=20_000, classes=[0] * 10)
+    for seed, bad in enumerate(np.linspace(0.2, 0.01, 48)):
+        learner.update(model(bad).compile_sampler(seed=seed).sample(1_250)[0])
+    found = learner.estimate()
+    assert found.probabilities[1:] == pytest.approx([0.002] * 9, rel=0.3)
+
+
+def test_errors_that_flip_no_detector_do_not_drift() -> None:
+    def model(p: float) -> stim.DetectorErrorModel:
+        return stim.DetectorErrorModel(f"error(0.25) L0\nerror({p}) D0\nerror({p}) D1")
+
+    learner = NoiseLearner(model(0.01), memory=20_000, classes=[0, 1, 1])
+    for seed, p in enumerate(np.linspace(0.05, 0.2, 48)):
+        learner.update(model(p).compile_sampler(seed=seed).sample(2_500)[0])
+    found = learner.estimate()
+    assert found.drift[0] == 1
+    assert found.drift[1] == found.drift[2]
+    assert found.drift[1] > 1.1
+    assert found.to_json()["drift"] == {"lowest": found.drift[1], "highest": found.drift[1]}
