@@ -26,8 +26,10 @@ def test_killed_sweeps_lose_nothing_that_was_reported(tmp_path: Path) -> None:
     rng = random.Random(1)
     shots = 1_500_000
     stops = [faults.stop_once(tmp_path, shots, rng, longest=2.5) for _ in range(3)]
+    while not stops[-1].saved and len(stops) < 8:  # a busy machine may take longer until anything is
+        stops.append(faults.stop_once(tmp_path, shots, rng, longest=2.5 * len(stops)))
     assert 0 < stops[-1].saved < shots * faults.TASKS, "it was killed before the end"
-    assert stops[-1].unreported_rows <= 3  # one for each kill, at most
+    assert stops[-1].unreported_rows <= len(stops)  # one for each kill, at most
     faults.finish(tmp_path, shots)
 
 
