@@ -7,7 +7,6 @@ Nothing is decoded. Rates are those of faults, of which each flips a set of dete
 """
 
 import argparse
-import dataclasses
 import datetime
 import json
 import sys
@@ -84,8 +83,7 @@ def run(point: Point) -> dict[str, Any]:
                 pooled = pooled_rates(structure, estimates, classes[name])
                 if classes[name] is not None:
                     drift = Drift.of(structure, counts, estimates, classes[name][:, -1], pooled.rates)
-                    intervals = drift.widened(pooled.rates, pooled.intervals)
-                    pooled = dataclasses.replace(pooled, rates=pooled.rates * drift.factors, intervals=intervals)
+                    pooled = drift.followed(pooled)
                 found.setdefault(f"{name} {num_shots}", []).append(summary(pooled, true, structure.sizes))
     return {"point": vars(point), "found": found}
 

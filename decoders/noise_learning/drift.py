@@ -7,13 +7,14 @@ them (empirical Bayes), so that noise that stands still costs next to nothing.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quell.decoders.noise_learning.closed_form import RateEstimates, closed_form
 from quell.decoders.noise_learning.parity_counts import ParityCounts
+from quell.decoders.noise_learning.pooling import PooledRates
 from quell.decoders.noise_learning.structure import FaultStructure
 
 __all__ = ["Drift"]
@@ -94,16 +95,21 @@ class Drift:
         changes, variances = met.drawn_together()
         return cls(changes[classes], np.sqrt(variances + (_CURVED * changes) ** 2)[classes])
 
-    @property
+    @functools.cached_property
     def factors(self) -> Floats:
         """float64 (F,): by which rates are higher now than on average."""
         return _factors(self.changes)
 
-    @property
+    @functools.cached_property
     def factor_ends(self) -> Floats:
         """float64 (F, 2): what holds the factors with 95 %."""
         spreads = _DEVIATIONS * self.deviations
         return np.stack([_factors(self.changes - spreads), _factors(self.changes + spreads)], axis=1)
+
+    def followed(self, pooled: PooledRates) -> PooledRates:
+        """Returns rates that have gone on, and their intervals, from those of their means."""
+        intervals = self.widened(pooled.rates, pooled.intervals)
+        return dataclasses.replace(pooled, rates=pooled.rates * self.factors, intervals=intervals)
 
     def widened(self, rates: Floats, intervals: Floats) -> Floats:
         """Returns intervals, (F, 2), of rates (F,) that have gone on, from those of their means."""
@@ -148,13 +154,15 @@ class _Changes:
         known: bool (C,).
         changes: float64 (K,), of those that are known.
         variances: float64 (K,), if nothing has changed.
-        variance_of_mean: That of any mean of them, by weights, float64 (K,); classes share their shots.
+        pulls: float64 (B, K): by how much each block of shots pulls them; classes share their shots.
+        estimates: What the blocks are of.
     """
 
     known: NDArray[np.bool_]
     changes: Floats
     variances: Floats
-    variance_of_mean: Callable[[Floats], float]
+    pulls: Floats
+    estimates: RateEstimates
 
     @classmethod
     def of(
@@ -169,11 +177,11 @@ class _Changes:
         pulls = np.stack([summed(row) / mean for row in now.influences - estimates.influences])
         variances = estimates.variance_of(pulls)
         known &= (variances < _VAGUE**2) & (variances > 0)
+        return cls(known, (present / mean - 1)[known], variances[known], pulls[:, known], estimates)
 
-        def variance_of_mean(weights: Floats) -> float:
-            return float(estimates.variance_of((pulls[:, known] @ weights)[:, None])[0])
-
-        return cls(known, (present / mean - 1)[known], variances[known], variance_of_mean)
+    def variance_of_mean(self, weights: Floats) -> float:
+        """Returns that of a mean of the changes, by weights, float64 (K,)."""
+        return float(self.estimates.variance_of((self.pulls @ weights)[:, None])[0])
 
     def drawn_together(self) -> tuple[Floats, Floats]:
         """What classes have changed by, (C,), and its variance: each drawn to the mean of all, as far as chance goes.

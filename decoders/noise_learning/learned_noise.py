@@ -8,7 +8,7 @@ import numpy as np
 import stim
 from numpy.typing import NDArray
 
-from quell.decoders.noise_learning.closed_form import RateEstimates
+from quell.decoders.noise_learning.closed_form import DEVIATIONS, RateEstimates
 from quell.decoders.noise_learning.drift import Drift
 from quell.decoders.noise_learning.fit_of_structure import StructureFit
 from quell.decoders.noise_learning.noise_parameters import NoiseParameters
@@ -19,7 +19,6 @@ __all__ = ["ClassOfErrors", "LearnedNoise", "class_means", "errors_as_text", "na
 
 Floats = NDArray[np.float64]
 
-_DEVIATIONS = 2.04  # of 95 %, for a variance from 32 blocks
 _NONE_SEEN = 3.69  # the mean of a Poisson variable that is 0 in a fortieth of all cases
 _VAGUE = 10.0  # between the ends of the interval of what was seen in too few shots
 _MOST_ROWS = 12
@@ -274,7 +273,7 @@ class LearnedNoise:
                 for one in self.outliers
             ],
             "fit": self.fit.to_json(),
-            "drift": {"lowest": self._drifts()[0], "highest": self._drifts()[1]},
+            "drift": dict(zip(("lowest", "highest"), self._drifts(), strict=True)),
             "parameters": None
             if self.parameters is None
             else {
@@ -306,7 +305,7 @@ def class_means(
     size = np.bincount(classes)
     mean = np.bincount(classes, weights=estimates.rates * drift.factors) / size
     pulls = np.stack([np.bincount(classes, weights=row * drift.factors) / size for row in estimates.influences])
-    spread = _DEVIATIONS * np.sqrt(estimates.variance_of(pulls))
+    spread = DEVIATIONS * np.sqrt(estimates.variance_of(pulls))
     # Up and down, by how much the factors may be off.
     ends = np.abs(drift.factor_ends - drift.factors[:, None]).T * estimates.rates
     below, above = (np.bincount(classes, weights=each) / size for each in ends)

@@ -233,14 +233,14 @@ class NoiseLearner:
         if self._classes is None:
             return {"rates": pooled.rates, "intervals": pooled.intervals}
         drift = Drift.of(self._structure, counts, estimates, self._classes[:, -1], pooled.rates)
-        rates, intervals = pooled.rates * drift.factors, drift.widened(pooled.rates, pooled.intervals)
+        now = drift.followed(pooled)
         return {
-            "rates": rates,
-            "intervals": intervals,
+            "rates": now.rates,
+            "intervals": now.intervals,
             "drift": drift,
             # Means of what is unbiased: the fit draws rates that are next to nothing up.
             "classes": class_means(self._structure, estimates, self._classes[:, -1], drift),
-            "outliers": outliers_of(self._structure, estimates, self._classes, rates, intervals, drift),
+            "outliers": outliers_of(self._structure, estimates, self._classes, now.rates, now.intervals, drift),
         }
 
     @staticmethod

@@ -18,10 +18,11 @@ from quell.decoders.noise_learning.structure import FaultStructure
 from quell.decoders.noise_learning.translation import translation_classes
 from quell.errors import InputError, check_known
 
-__all__ = ["check_no_pair", "checked_detectors", "checked_memory", "classes_of", "structure_of"]
+__all__ = ["SHORTEST_MEMORY", "check_no_pair", "checked_detectors", "checked_memory", "classes_of", "structure_of"]
+
+SHORTEST_MEMORY = 1000  # a half-life in shots
 
 _FEWEST_SHOTS = 100
-_SHORTEST_MEMORY = 1000
 _SURE = 4.0  # standard errors below a half
 
 
@@ -50,10 +51,10 @@ def checked_memory(memory: object) -> float | None:
         return None
     if isinstance(memory, numbers.Real) and not isinstance(memory, bool):
         half_life = float(memory)
-        if _SHORTEST_MEMORY <= half_life < math.inf:
+        if SHORTEST_MEMORY <= half_life < math.inf:
             return half_life
     raise InputError(
-        f"memory must be a half-life of {_SHORTEST_MEMORY} shots or more, or None to forget nothing, got {memory!r}"
+        f"memory must be a half-life of {SHORTEST_MEMORY} shots or more, or None to forget nothing, got {memory!r}"
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from quell.circuits import NoiseModel
-from quell.decoders.noise_learning.closed_form import RateEstimates
+from quell.decoders.noise_learning.closed_form import DEVIATIONS, RateEstimates
 from quell.decoders.noise_learning.likelihood import check_rates
 from quell.decoders.noise_learning.noise_design import PAULI25, NoiseDesign, pauli25_noise
 from quell.decoders.noise_learning.parity_counts import ParityCounts
@@ -27,7 +27,6 @@ _START = 1e-3  # of a parameter of which nothing is known
 _LARGEST_START = 0.45
 _UNSEEN = 1e-9  # what a rate that may be shared out starts from, as a share of the largest
 _UNSEEN_EVENTS = 3.0  # what rates may stand for that were fitted to none: 95 % by the rule of three
-_DEVIATIONS = 2.04  # of 95 %, for a variance from 32 blocks
 _SWEEPS = 100
 
 
@@ -143,7 +142,7 @@ def fit_noise_parameters(
 
 def _margins(estimates: RateEstimates) -> Floats:
     """float64 (n, 2): what 95 % leave below and above."""
-    return np.asarray(_DEVIATIONS * np.sqrt(estimates.variances)[:, None] * np.array([-1.0, 1.0]))
+    return np.asarray(DEVIATIONS * np.sqrt(estimates.variances)[:, None] * np.array([-1.0, 1.0]))
 
 
 def _covariance(estimates: RateEstimates, slopes: Floats) -> Floats:

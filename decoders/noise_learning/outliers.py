@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from quell.decoders.noise_learning.closed_form import RateEstimates
+from quell.decoders.noise_learning.closed_form import DEVIATIONS, RateEstimates
 from quell.decoders.noise_learning.drift import Drift
 from quell.decoders.noise_learning.fit_of_structure import deviations_limit
 from quell.decoders.noise_learning.structure import FaultStructure, probabilities_of
@@ -22,7 +22,6 @@ Ints = NDArray[np.int64]
 
 _NOTABLE = 0.25  # of the rest's mean
 _MOST = 100  # of one class
-_DEVIATIONS = 2.04  # of 95 %, for a variance from 32 blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +166,7 @@ def _outlier(units: _Units, learned: _Learned, unit: int, apart: float, mean: fl
     else:
         rate = units.rates[unit] / size * drift.factors[fault]
         spread = np.sqrt(units.estimates.variance_of(units.pulls[:, unit : unit + 1] / size)[0])
-        spread *= _DEVIATIONS * drift.factors[fault]
+        spread *= DEVIATIONS * drift.factors[fault]
         below, above = np.abs(drift.factor_ends[fault] / drift.factors[fault] - 1) * rate
         low, high = rate - np.hypot(spread, below), rate + np.hypot(spread, above)
     low, middle, high, others = _probabilities(low, rate, high, mean * drift.factors[fault])

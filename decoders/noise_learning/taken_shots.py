@@ -34,7 +34,7 @@ class TakenShots:
 
     def fading(self, memory: float | None) -> float:
         """Returns how much what is counted counts once the pending shots are, by a half-life in shots."""
-        return 1.0 if memory is None else 0.5 ** (len(self.pending) / memory)
+        return _fading(len(self.pending), memory)
 
     def counted(self, memory: float | None) -> ParityCounts:
         """Returns the counts with the pending shots, which stay pending."""
@@ -102,8 +102,13 @@ class Intake:
         return dataclasses.replace(self._state, files=self._state.files | files)
 
 
+def _fading(num_shots: int, memory: float | None) -> float:
+    """How much shots count after so many others, by a half-life in shots."""
+    return 1.0 if memory is None else 0.5 ** (num_shots / memory)
+
+
 def _add(counts: ParityCounts, events: NDArray[np.uint8], memory: float | None) -> None:
     """Adds shots to counts, which fade first, by a half-life in shots."""
     if memory is not None:
-        counts.decay(0.5 ** (len(events) / memory), len(events))
+        counts.decay(_fading(len(events), memory), len(events))
     counts.add(events)

@@ -74,7 +74,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.space(functional.silu(x))
-        return x + self.time(functional.silu(hidden))  # type: ignore[no-any-return]
+        return x + self.time(functional.silu(hidden))  # type: ignore[no-any-return]  # torch does not say what layers return
 
 
 class PosteriorNetwork(nn.Module):

@@ -176,7 +176,7 @@ class CompiledNetwork:
 
     def _captured(self, size: int, width: int) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
         given = torch.zeros((size, width), dtype=torch.uint8, device=self.device)
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # of torch
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.device(self.device):
             with torch.cuda.stream(stream):

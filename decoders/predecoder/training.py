@@ -330,7 +330,7 @@ class Trainer:
         if self._teacher is not None:
             self._teach(self._teacher, batch)
         loss = cross_entropy(self.network, batch, mixed_precision=self.mixed_precision)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # of torch
         self._muon.step()
         self._adam.step()
         self._step += 1

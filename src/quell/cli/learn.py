@@ -17,13 +17,11 @@ from cyclopts import Parameter
 from quell.cli.options import Count, Json
 from quell.decoders.noise_learning.event_files import digests_of
 from quell.decoders.noise_learning.learner import METHODS, NoiseLearner
-from quell.decoders.noise_learning.learner_checks import structure_of
+from quell.decoders.noise_learning.learner_checks import SHORTEST_MEMORY, structure_of
 from quell.errors import DataError, InputError, QuellError, StorageError
 from quell.whole_files import no_folder_hint, read_file, write_whole
 
 __all__ = ["learn"]
-
-_SHORTEST_MEMORY = 1000
 
 
 def learn(
@@ -73,9 +71,9 @@ def learn(
     _check_file("--out", out, ".dem")
     if state is not None:
         _check_file("--state", state, ".npz")
-    if memory is not None and memory < _SHORTEST_MEMORY:
+    if memory is not None and memory < SHORTEST_MEMORY:
         raise InputError(
-            f"--memory must be a half-life of {_SHORTEST_MEMORY} shots or more, got {memory}; to forget nothing, leave "
+            f"--memory must be a half-life of {SHORTEST_MEMORY} shots or more, got {memory}; to forget nothing, leave "
             f"--memory out"
         )
     before = _content_hash(state)
